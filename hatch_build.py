@@ -1,8 +1,8 @@
 """Put the folder `kernels/` of the checkout into the wheel and the sdist as `minibert/kernels/`.
 
-In a checkout, `minibert/kernels` is a symbolic link to `../kernels`, for editors, type checkers and editable installs. Git
-on Windows may check a link out as a small text file, so the build does not rely on it. In an sdist there is neither link nor
-top-level folder: `minibert/kernels/` is an ordinary folder, and is mapped to itself.
+In a checkout, `minibert/kernels` is a symbolic link to `../kernels`, for editors, type checkers and editable
+installs. Git on Windows may check a link out as a small text file, so the build does not rely on it. In an
+sdist there is neither link nor top-level folder: `minibert/kernels/` is an ordinary folder, mapped to itself.
 """
 
 from pathlib import Path
@@ -17,8 +17,9 @@ class KernelsHook(BuildHookInterface[Any]):
         if version == "editable":
             if not link.is_dir():
                 raise ValueError(
-                    "an editable install needs minibert/kernels to be a symbolic link to ../kernels, and here it is not: "
-                    "run `git config core.symlinks true && git checkout -- minibert/kernels`, or install without -e"
+                    "an editable install needs minibert/kernels to be a symbolic link to ../kernels, and "
+                    "here it is not: run `git config core.symlinks true && git checkout -- minibert/kernels`, "
+                    "or install without -e"
                 )
         else:
             source = folder if folder.is_dir() else link

