@@ -1,0 +1,193 @@
+"""The one place that knows NumPy from CuPy, and an explicit op from its fused kernel.
+
+Everything else in minibert asks an array for its own namespace (`namespace(x)`) and uses names of the Python array API
+standard, which NumPy, CuPy and array-api-strict share. The few things that the standard lacks are functions here.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = Any
+"""An array of NumPy, CuPy or another library of the array API standard; the standard defines no type for them."""
+
+
+def namespace(x: Array) -> Any:
+    """The module (`numpy`, `cupy`, ...) whose functions work on `x`."""
+    return x.__array_namespace__()
+
+
+def asarray(x: Any, *, dtype: str | None = None, like: Array | None = None) -> Array:
+    """`x` as an array: arrays stay what and where they are, numbers and lists become NumPy's float32 or integers.
+
+    Args:
+        x: array, nested lists, number.
+        dtype: name of the wanted dtype, e.g. "float64".
+        like: take this array's library, device and dtype.
+
+    Raises:
+        ValueError: if `x` is not numbers, or ragged.
+    """
+    if like is not None:
+        xp = namespace(like)
+        if not hasattr(x, "__array_namespace__") or namespace(x) is not xp:
+            x = xp.asarray(_from_python(x), device=like.device)
+        return x if x.dtype == like.dtype else xp.astype(x, like.dtype)
+    if not hasattr(x, "__array_namespace__"):
+        x = _from_python(x)
+    if dtype is None or x.dtype == dtype_of(x, dtype):
+        return x
+    return namespace(x).astype(x, dtype_of(x, dtype))
+
+
+def index_array(x: Any, *, like: Array) -> Array:
+    """Integers or booleans as an array of `like`'s library and device, keeping their own dtype."""
+    if isinstance(x, list):
+        x = np.asarray(x)
+    xp = namespace(like)
+    if hasattr(x, "__array_namespace__") and namespace(x) is xp:
+        return x
+    return xp.asarray(x, device=like.device)
+
+
+def _from_python(x: Any) -> np.ndarray:
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"expected a rectangular array of numbers: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"expected numbers, got {type(x).__name__} of dtype {array.dtype}")
+    # A bare Python float means "a real number", not "double precision": float32 is the default everywhere.
+    made_here = not isinstance(x, (np.ndarray, np.generic)) and not hasattr(x, "__array__")
+    return array.astype(np.float32) if made_here and array.dtype == np.float64 else array
+
+
+def dtype_of(x: Array, name: str) -> Any:
+    """The dtype called `name` in `x`'s library; only names that a model can compute in are known."""
+    known = ("float32", "float64", "float16", "int32", "int64", "uint32", "uint64", "bool")
+    text = np.dtype(name).name if isinstance(name, (type, np.dtype)) else str(name)
+    if text not in known:
+        raise ValueError(f"unknown dtype {name!r}; expected one of {', '.join(known)}")
+    return getattr(namespace(x), text) if text != "bool" else namespace(x).bool
+
+
+def is_floating(x: Array) -> bool:
+    """True for real floating dtypes."""
+    return bool(namespace(x).isdtype(x.dtype, "real floating"))
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """`x` as a NumPy array; copied if it lives on a GPU."""
+    if isinstance(x, np.ndarray):
+        return x
+    return x.get() if hasattr(x, "get") else np.asarray(x)
+
+
+def device_of(x: Array) -> str:
+    """ "cuda" for CuPy arrays, "cpu" for all others."""
+    return "cuda" if type(x).__module__.partition(".")[0] == "cupy" else "cpu"
+
+
+def to_device(x: Array, device: str) -> Array:
+    """`x` on "cpu" (NumPy) or "cuda" (CuPy).
+
+    Raises:
+        ValueError: unknown device; or "cuda" without CuPy or without a GPU driver.
+    """
+    if device == "cpu":
+        return to_numpy(x)
+    if device != "cuda":
+        raise ValueError(f"unknown device {device!r}; expected 'cpu' or 'cuda'")
+    return x if device_of(x) == "cuda" else _cupy().asarray(x)
+
+
+def _cupy() -> Any:
+    if importlib.util.find_spec("cupy") is None:
+        raise ValueError("device 'cuda' needs CuPy: pip install 'minibert[cuda12]' or 'minibert[cuda13]'")
+    import cupy
+
+    try:
+        available = cupy.cuda.runtime.getDeviceCount() > 0
+    except Exception:  # CuPy raises its own error types here, which differ between versions, when there is no driver
+        available = False
+    if not available:
+        raise ValueError("device 'cuda': CuPy is installed, but no CUDA device or driver was found")
+    return cupy
+
+
+def scatter_add(index: Array, rows: Array, length: int) -> Array:
+    """Sum rows that share an index: out[i] = sum of rows[t] over all t with index[t] == i.
+
+    The backward pass of a gather. The array standard has no accumulating assignment, so each library has its own way.
+
+    Args:
+        index: (T,) integers in 0..length-1.
+        rows: (T, H).
+
+    Returns:
+        (length, H) in the dtype of `rows`; the sums are taken in the order of t, so the result is reproducible.
+    """
+    if isinstance(rows, np.ndarray):
+        out = np.zeros((length, *rows.shape[1:]), rows.dtype)
+        if len(index):
+            order = np.argsort(index, kind="stable")
+            present, first = np.unique(index[order], return_index=True)
+            out[present] = np.add.reduceat(rows[order], first, axis=0)
+        return out
+    xp = namespace(rows)
+    out = xp.zeros((length, *rows.shape[1:]), dtype=rows.dtype, device=rows.device)
+    if device_of(rows) == "cuda":
+        import cupyx
+
+        cupyx.scatter_add(out, index, rows)
+        return out
+    for t in range(index.shape[0]):
+        out[int(index[t]), ...] += rows[t, ...]
+    return out
+
+
+class Kernel(NamedTuple):
+    """A fused replacement for one op.
+
+    `forward(*arrays, **options)` gives (result, saved); `backward(dy, saved, needs, **options)` gives the tuple of input
+    gradients. Same contract as the op's own methods, and held against them by the tests.
+    """
+
+    forward: Callable[..., tuple[Array, tuple[Any, ...]]]
+    backward: Callable[..., tuple[Array | None, ...]]
+
+
+class _Switch(threading.local):
+    on = True
+
+
+_switch = _Switch()
+_kernels: dict[tuple[str, str], Kernel] = {}
+
+
+def register_kernel(device: str, name: str, kernel: Kernel) -> None:
+    """Let `kernel` stand in for the op called `name` (snake_case) on "cpu" or "cuda"."""
+    _kernels[device, name] = kernel
+
+
+def kernel_for(name: str, arrays: tuple[Array, ...]) -> Kernel | None:
+    """The kernel that replaces op `name` on these arrays, or None: then the explicit op runs."""
+    if not _kernels or not _switch.on:
+        return None
+    return _kernels.get((device_of(arrays[0]), name))
+
+
+@contextmanager
+def kernels_off() -> Iterator[None]:
+    """Context manager: every op runs its explicit forward and backward inside."""
+    before, _switch.on = _switch.on, False
+    try:
+        yield
+    finally:
+        _switch.on = before

@@ -1,0 +1,76 @@
+"""Read-only marks on the arrays that the tape has saved.
+
+Backward reads what forward saved. If somebody writes into such an array in between, the gradient is wrong and nothing
+says so. NumPy can forbid the write: while an array is saved its `writeable` flag is off, and writing raises NumPy's own
+`ValueError: assignment destination is read-only`. The flag comes back when the tape lets go.
+
+The flag belongs to one array object. So the array that owns the memory is locked together with the view that was saved;
+another view made earlier keeps its own flag, and writing through that one cannot be seen here. CuPy arrays and other
+array types have no such flag and pass through untouched.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+
+from minibert.backend import Array
+
+
+@dataclass
+class _Mark:
+    array: np.ndarray  # kept, so that its id cannot be given to another array meanwhile
+    was_writeable: bool
+    count: int = 0
+
+
+_marks: dict[int, _Mark] = {}
+_registry = threading.RLock()
+
+
+def lock(array: Array) -> None:
+    """Make `array`, and the array whose memory it looks into, read-only until `unlock` was called as often."""
+    with _registry:
+        for member in _with_owners(array):
+            mark = _marks.get(id(member))
+            if mark is None:
+                mark = _marks[id(member)] = _Mark(member, bool(member.flags.writeable))
+            mark.count += 1
+            member.flags.writeable = False
+
+
+def unlock(array: Array) -> None:
+    """Take back one `lock`; the last one restores the flag that the array had before the first."""
+    with _registry:
+        for member in reversed(_with_owners(array)):  # owners first: a view may only be as writeable as they are
+            mark = _marks.get(id(member))
+            if mark is None:
+                continue
+            mark.count -= 1
+            if mark.count == 0:
+                del _marks[id(member)]
+                if mark.was_writeable:
+                    _make_writeable(member)
+
+
+def _with_owners(array: Array) -> list[np.ndarray]:
+    """The array, the array it is a view of, and so on to the one that owns the memory."""
+    chain = []
+    while isinstance(array, np.ndarray):
+        chain.append(array)
+        array = array.base
+    return chain
+
+
+def _make_writeable(array: np.ndarray) -> None:
+    """Set the flag; NumPy asks that the owner be writeable at that moment, so an owner locked by others is lifted briefly."""
+    owners = [member for member in _with_owners(array)[1:] if id(member) in _marks]
+    for owner in reversed(owners):
+        if _marks[id(owner)].was_writeable:
+            owner.flags.writeable = True
+    if array.base is None or not isinstance(array.base, np.ndarray) or array.base.flags.writeable:
+        array.flags.writeable = True
+    for owner in owners:
+        owner.flags.writeable = False

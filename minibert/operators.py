@@ -1,0 +1,185 @@
+"""What can be written with a tensor: `x + y`, `x @ w`, `x[2:5]`, `x.sum()`, and its ways out to NumPy.
+
+A base class of `Tensor`, so that the engine's file holds the engine alone. Each method is one op of `minibert.ops`; these
+are built on the engine, so they are looked up when called.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minibert import backend
+from minibert.backend import Array
+
+if TYPE_CHECKING:
+    from minibert.autograd import Tensor
+
+
+def _ops() -> Any:
+    from minibert import ops
+
+    return ops
+
+
+# What `array + tensor` means: NumPy asks here first, because the array stands on the left.
+_UFUNC_METHODS = {
+    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "matmul": "__rmatmul__",
+}  # fmt: skip
+
+
+class Operators:
+    """Arithmetic, indexing, reductions and conversions of `Tensor`."""
+
+    __slots__ = ()
+
+    data: Array
+    requires_grad: bool
+
+    # --- arithmetic -------------------------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Tensor:
+        return _ops().add(self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return _ops().add(other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return _ops().subtract(self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return _ops().subtract(other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return _ops().multiply(self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return _ops().multiply(other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return _ops().divide(self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return _ops().divide(other, self)
+
+    def __pow__(self, exponent: float) -> Tensor:
+        return _ops().power(self, exponent)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return _ops().matmul(self, other)
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return _ops().matmul(other, self)
+
+    def __neg__(self) -> Tensor:
+        return _ops().negative(self)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        """`array + tensor` is an op; `np.exp(tensor)` gives an array, unless that would lose a gradient silently."""
+        if method == "__call__" and ufunc.__name__ in _UFUNC_METHODS and not kwargs and inputs[1] is self:
+            return getattr(self, _UFUNC_METHODS[ufunc.__name__])(inputs[0])
+        if any(getattr(x, "requires_grad", False) for x in inputs):
+            raise ValueError(
+                f"numpy.{ufunc.__name__} on a tensor that requires a gradient would lose it; "
+                "use the function of minibert.ops, or .numpy() if the gradient is not wanted"
+            )
+        plain = [x.data if isinstance(x, Operators) else x for x in inputs]
+        return getattr(ufunc, method)(*plain, **kwargs)
+
+    # --- indexing and shape -----------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return _ops().getitem(self, key)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of a 0-d tensor")
+        return self.shape[0]
+
+    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
+        """The same numbers in another shape; one length may be -1."""
+        return _ops().reshape(self, shape=shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape)
+
+    def permute(self, *axes: int) -> Tensor:
+        """Axes in another order."""
+        return _ops().permute_dims(self, axes=axes)
+
+    @property
+    def T(self) -> Tensor:  # noqa: N802 (the array standard's name)
+        """The last two axes exchanged."""
+        order = list(range(self.ndim))
+        order[-2:] = order[:-3:-1]
+        return self.permute(*order)
+
+    # --- reductions and functions -----------------------------------------------------------------------------------
+
+    def sum(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Tensor:
+        """Sum over `axis` (all axes if None)."""
+        return _ops().sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Tensor:
+        """Mean over `axis` (all axes if None)."""
+        return _ops().mean(self, axis=axis, keepdims=keepdims)
+
+    def exp(self) -> Tensor:
+        """e to the power of each element."""
+        return _ops().exp(self)
+
+    def log(self) -> Tensor:
+        """Natural logarithm of each element."""
+        return _ops().log(self)
+
+    def sqrt(self) -> Tensor:
+        """Square root of each element."""
+        return _ops().sqrt(self)
+
+    def tanh(self) -> Tensor:
+        """Hyperbolic tangent of each element."""
+        return _ops().tanh(self)
+
+    # --- ways out ---------------------------------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the axes."""
+        return tuple(self.data.shape)
+
+    @property
+    def dtype(self) -> Any:
+        """The array's dtype."""
+        return self.data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return int(self.data.ndim)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return int(self.data.size)
+
+    def numpy(self) -> np.ndarray:
+        """The values as a NumPy array (the array itself if it is one, a copy if it lives on a GPU)."""
+        return backend.to_numpy(self.data)
+
+    def item(self) -> float:
+        """The one value of a tensor with a single element."""
+        if self.size != 1:
+            raise ValueError(f"item() needs a tensor with one element, this one has shape {self.shape}")
+        return self.numpy().item()  # type: ignore[no-any-return]
+
+    def tolist(self) -> Any:
+        """The values as nested lists."""
+        return self.numpy().tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
+        return f"Tensor({body}, dtype={self.dtype}{', requires_grad=True' if self.requires_grad else ''})"

@@ -1,0 +1,57 @@
+"""The ops of BERT, one idea a file, each with its forward and its backward written out side by side.
+
+An op here is the definition: plain array code in the names of the array API standard, float32 or float64, no kernel in
+sight. The functions take tensors and check what they are given; the classes behind them do the arithmetic.
+"""
+
+from minibert.ops.arithmetic import add, divide, multiply, negative, power, subtract
+from minibert.ops.attention import attention, attention_probabilities
+from minibert.ops.cross_entropy import IGNORE_INDEX, binary_cross_entropy, cross_entropy
+from minibert.ops.dropout import dropout
+from minibert.ops.elementwise import exp, log, relu, sqrt
+from minibert.ops.embedding import embedding
+from minibert.ops.gelu import gelu
+from minibert.ops.layer_norm import layer_norm
+from minibert.ops.linear import linear
+from minibert.ops.matmul import matmul
+from minibert.ops.reductions import max, mean, sum
+from minibert.ops.rows import place_rows, take_rows
+from minibert.ops.shape import broadcast_to, concat, getitem, permute_dims, reshape
+from minibert.ops.softmax import softmax
+from minibert.ops.tanh import tanh
+
+__all__ = [
+    "IGNORE_INDEX",
+    "add",
+    "attention",
+    "attention_probabilities",
+    "binary_cross_entropy",
+    "broadcast_to",
+    "concat",
+    "cross_entropy",
+    "divide",
+    "dropout",
+    "embedding",
+    "exp",
+    "gelu",
+    "getitem",
+    "layer_norm",
+    "linear",
+    "log",
+    "matmul",
+    "max",
+    "mean",
+    "multiply",
+    "negative",
+    "permute_dims",
+    "place_rows",
+    "power",
+    "relu",
+    "reshape",
+    "softmax",
+    "sqrt",
+    "subtract",
+    "sum",
+    "take_rows",
+    "tanh",
+]

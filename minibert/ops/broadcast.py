@@ -1,0 +1,50 @@
+"""Broadcasting and its reverse, shared by the elementwise ops."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minibert import backend
+from minibert.autograd import Tensor
+from minibert.backend import Array, namespace
+
+
+def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:
+    """Sum `dy` over the axes along which an input of `shape` was repeated.
+
+    An element that was used k times gets the sum of k gradients.
+    """
+    if tuple(dy.shape) == tuple(shape):
+        return dy
+    xp = namespace(dy)
+    added = dy.ndim - len(shape)
+    stretched = tuple(added + i for i, length in enumerate(shape) if length == 1 and dy.shape[added + i] != 1)
+    dx = xp.sum(dy, axis=(*range(added), *stretched))
+    return xp.reshape(dx, shape)
+
+
+def operands(x: Any, y: Any) -> tuple[Tensor, Tensor]:
+    """Both as tensors of one dtype: a plain number takes the dtype (and device) of the other side.
+
+    Raises:
+        ValueError: the dtypes differ, or the shapes do not broadcast.
+    """
+    like = next(v.data for v in (x, y) if isinstance(v, Tensor))
+    x, y = (_operand(v, like) for v in (x, y))
+    if x.dtype != y.dtype:
+        raise ValueError(f"cannot mix {x.dtype} and {y.dtype}; convert one side with Tensor(..., dtype=...)")
+    try:
+        np.broadcast_shapes(x.shape, y.shape)
+    except ValueError:
+        raise ValueError(f"shapes {x.shape} and {y.shape} do not broadcast") from None
+    return x, y
+
+
+def _operand(value: Any, like: Array) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, (bool, int, float, np.generic)):
+        return Tensor(backend.asarray(value, like=like))
+    return Tensor(value)
