@@ -18,8 +18,8 @@ class KernelsHook(BuildHookInterface[Any]):
             if not link.is_dir():
                 raise ValueError(
                     "an editable install needs minibert/kernels to be a symbolic link to ../kernels, and "
-                    "here it is not: run `git config core.symlinks true && git checkout -- minibert/kernels`, "
-                    "or install without -e"
+                    "here it is not: run `git config core.symlinks true` and "
+                    "`git checkout -- minibert/kernels`, or install without -e"
                 )
         else:
             source = folder if folder.is_dir() else link

