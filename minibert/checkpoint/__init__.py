@@ -1,0 +1,44 @@
+"""Checkpoints: finding them (a folder or the hub), reading them whatever their age, and writing them.
+
+hub                where a checkpoint lies
+config_file        its config.json
+weights            its tensors: safetensors_file, or torch_bin
+names              which tensor is which parameter
+load, save         from_pretrained, save_pretrained; staging makes files appear whole or not at all
+convert            any checkpoint -> safetensors
+"""
+
+from __future__ import annotations
+
+from minibert.checkpoint.config_file import read_config
+from minibert.checkpoint.convert import Conversion, convert, guess_architecture
+from minibert.checkpoint.errors import CheckpointError, CheckpointWarning
+from minibert.checkpoint.hub import CONFIG_FILES, TOKENIZER_FILES, WEIGHT_FILES, resolve
+from minibert.checkpoint.load import LoadingInfo, load_config, load_model
+from minibert.checkpoint.names import NameMap, match_names, modern_name
+from minibert.checkpoint.save import save_model
+from minibert.checkpoint.staging import Staging
+from minibert.checkpoint.weights import Weights, read_weights
+
+__all__ = [
+    "CONFIG_FILES",
+    "TOKENIZER_FILES",
+    "WEIGHT_FILES",
+    "CheckpointError",
+    "CheckpointWarning",
+    "Conversion",
+    "LoadingInfo",
+    "NameMap",
+    "Staging",
+    "Weights",
+    "convert",
+    "guess_architecture",
+    "load_config",
+    "load_model",
+    "match_names",
+    "modern_name",
+    "read_config",
+    "read_weights",
+    "resolve",
+    "save_model",
+]
