@@ -14,7 +14,7 @@ TORCH ?= torch==2.13.0
 ARGS ?=
 
 PY := $(VENV)/bin/python
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check
 PYTEST := -m pytest -n $(JOBS) --dist loadgroup
 
 help: ## list the targets
@@ -48,7 +48,7 @@ size: $(VENV)/.test ## megabytes on disk of the core install, in a fresh environ
 	$(PYTHON) -m venv "$$scratch/venv"; \
 	"$$scratch/venv/bin/python" $(PIP_INSTALL) "$$scratch"/minibert-*.whl; \
 	cd "$$scratch"/venv/lib/python3*/site-packages; \
-	rm -rf pip pip-*.dist-info setuptools setuptools-*.dist-info _distutils_hack; \
+	rm -rf pip pip-*.dist-info setuptools setuptools-*.dist-info pkg_resources _distutils_hack; \
 	du -sm -- */ | sort -rn | head -8; \
 	total=$$(du -sm . | cut -f1); echo "core install: $$total MB on disk (at most 350)"; test "$$total" -le 350
 
