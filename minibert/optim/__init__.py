@@ -1,0 +1,43 @@
+"""Optimisers and what goes around them: decay groups, clipping, schedules.
+
+A training step is always the same five lines, in this order:
+
+    loss.backward()
+    clip_grad_norm(model.parameters(), 1.0)     # all gradients as one vector
+    optimizer.step()                            # with the rate the schedule set last time
+    scheduler.step()                            # the rate of the next step
+    optimizer.zero_grad()                       # backward adds to .grad, so last step's must go
+
+The published procedures are
+
+    pretraining (Google)   BertAdam(decay_groups(model, 0.01), lr=1e-4), rate google_warmup_decay, warm-up
+    10,000 of 1,000,000 fine-tuning (usual)    AdamW(decay_groups(model, 0.01), lr=2e-5), clip_grad_norm(...,
+    1.0), rate linear_warmup_decay
+"""
+
+from minibert.optim.adam import Adam, AdamW, BertAdam, adam_update
+from minibert.optim.clip import clip_grad_norm
+from minibert.optim.groups import decay_groups
+from minibert.optim.optimizer import Optimizer
+from minibert.optim.schedule import (
+    LRScheduler,
+    constant,
+    constant_with_warmup,
+    google_warmup_decay,
+    linear_warmup_decay,
+)
+
+__all__ = [
+    "Adam",
+    "AdamW",
+    "BertAdam",
+    "LRScheduler",
+    "Optimizer",
+    "adam_update",
+    "clip_grad_norm",
+    "constant",
+    "constant_with_warmup",
+    "decay_groups",
+    "google_warmup_decay",
+    "linear_warmup_decay",
+]

@@ -1,0 +1,180 @@
+"""Adam, in the three forms that BERT meets.
+
+Kingma & Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1. With gradient g, rate lr and step
+t = 1, 2, ...:
+
+    m <- beta1 m + (1 - beta1) g            mean of the gradient: where to go
+    v <- beta2 v + (1 - beta2) g**2         mean of its square: how far to trust it
+    mhat = m / (1 - beta1**t)               both start at zero; dividing by the sum of the weights so far
+    vhat = v / (1 - beta2**t)               takes the pull towards it out again (section 3)
+    p <- p - lr mhat / (sqrt(vhat) + eps)   eps outside the root
+
+Weight decay w enters in one of two ways:
+
+    L2          g <- g + w p, before all else. Adam then divides the decay by sqrt(v), too, so that the weights with
+                the largest gradients decay least.
+    decoupled   p <- p - lr w p, besides the step: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", 2019,
+                algorithm 2.
+
+    Adam        L2, bias correction: the classic
+    AdamW       decoupled, bias correction: what people fine-tune BERT with
+    BertAdam    decoupled, no bias correction, eps 1e-6: what Google pretrained BERT with (Devlin et al. 2019,
+                appendix A.2, and the code released with it)
+
+Without bias correction the first steps are larger. Under a constant gradient mhat / sqrt(vhat) is 1 at each step, but
+m / sqrt(v) begins at 0.1 / sqrt(0.001) = 3.2, climbs to 6.6, and is below 1.1 only after 1,750 steps. The long warm-up
+of pretraining hides that; in fine-tuning on a small set it shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from minibert import backend
+from minibert.backend import Array
+from minibert.optim.clip import clip_grad_norm
+from minibert.optim.optimizer import Optimizer, Params
+
+
+def adam_update(
+    param: Array,
+    grad: Array,
+    m: Array,
+    v: Array,
+    *,
+    step: int,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float = 0.0,
+    decoupled: bool = True,
+    bias_correction: bool = True,
+) -> None:
+    """One step of one parameter by the formulas on top of this file: changes `param`, `m` and `v` in place.
+
+    Args:
+        param, grad, m, v: arrays of one shape, dtype (float32 or float64) and library.
+        step: t, which is 1 for the first step.
+        decoupled: how weight decay enters; if False, as L2.
+    """
+    xp = backend.namespace(param)
+    if weight_decay and decoupled:
+        param *= 1 - lr * weight_decay
+    elif weight_decay:
+        grad = grad + weight_decay * param
+    m *= beta1
+    m += (1 - beta1) * grad
+    v *= beta2
+    v += (1 - beta2) * (grad * grad)
+    correction1 = 1 - beta1**step if bias_correction else 1.0
+    correction2 = 1 - beta2**step if bias_correction else 1.0
+    param -= (lr / correction1) * (m / (xp.sqrt(v) / math.sqrt(correction2) + eps))
+
+
+class _AdamFamily(Optimizer):
+    """What the three have in common: the state m, v, step, and the options' ranges."""
+
+    decoupled = True
+    bias_correction = True
+
+    def __init__(self, params: Params, lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    def options_error(self, options: Mapping[str, Any]) -> str | None:
+        for name in ("lr", "eps", "weight_decay"):
+            value = options[name]
+            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+                return f"{name} must be a finite number, 0 or more, got {value!r}"
+        betas = options["betas"]
+        if not (isinstance(betas, tuple | list) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)):
+            return f"betas must be two numbers, each at least 0 and below 1, got {betas!r}"
+        return None
+
+    def new_state(self, param: Array) -> dict[str, Any]:
+        xp = backend.namespace(param)
+        m, v = (xp.zeros(param.shape, dtype=param.dtype, device=param.device) for _ in range(2))
+        return {"step": 0, "m": m, "v": v}
+
+    def update(self, param: Array, grad: Array, state: dict[str, Any], options: Mapping[str, Any]) -> None:
+        state["step"] += 1
+        beta1, beta2 = options["betas"]
+        adam_update(
+            param, grad, state["m"], state["v"],
+            step=state["step"], lr=options["lr"], beta1=beta1, beta2=beta2, eps=options["eps"],
+            weight_decay=options["weight_decay"], decoupled=self.decoupled, bias_correction=self.bias_correction,
+        )  # fmt: skip
+
+
+class Adam(_AdamFamily):
+    """The classic: weight decay, if any, is L2, a part of the gradient. Formulas and defaults of torch.optim.Adam.
+
+    Args:
+        params: parameters or groups; see `Optimizer`, also for the errors.
+    """
+
+    decoupled = False
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+class AdamW(_AdamFamily):
+    """Adam with decoupled weight decay. Formulas and defaults of torch.optim.AdamW.
+
+    Args:
+        params: parameters or groups; see `Optimizer`, also for the errors. `decay_groups(model)` keeps biases and
+            LayerNorms from decaying.
+    """
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay)
+
+
+class BertAdam(_AdamFamily):
+    """The optimiser of Google's BERT: no bias correction, eps 1e-6, decoupled decay 0.01, clipping at global norm 1.0.
+
+    Args:
+        params: parameters or groups; see `Optimizer`, also for the errors. `decay_groups(model)` keeps biases and
+            LayerNorms from decaying, as Google did.
+        max_grad_norm: `step` first scales all groups' gradients, as one vector, down to this norm; None for no
+            clipping. With an infinity or NaN among them it raises ValueError and steps nothing.
+    """
+
+    bias_correction = False
+
+    def __init__(
+        self,
+        params: Params,
+        lr: float = 1e-4,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-6,
+        weight_decay: float = 0.01,
+        max_grad_norm: float | None = 1.0,
+    ) -> None:
+        if max_grad_norm is not None and not max_grad_norm > 0:
+            raise ValueError(f"BertAdam: max_grad_norm must be above 0, or None for none, got {max_grad_norm!r}")
+        super().__init__(params, lr, betas, eps, weight_decay)
+        self.max_grad_norm = max_grad_norm
+
+    def step(self) -> None:
+        """Clip, then one step of every parameter that has a gradient."""
+        if self.max_grad_norm is not None:
+            clip_grad_norm((p for group in self.param_groups for p in group["params"]), self.max_grad_norm)
+        super().step()
