@@ -2,8 +2,8 @@
 
 An `Op` is one differentiable function: `forward` and `backward`, written out by hand on plain arrays. `Op.apply` runs
 `forward` on the tensors' arrays and, when a gradient is wanted, notes which tensors went in. These notes are the tape.
-`Tensor.backward` walks it from the newest op to the oldest: an op is always younger than the ops that made its inputs, so
-falling age is a valid order and no recursion is needed, however long the chain.
+`Tensor.backward` walks it from the newest op to the oldest: an op is always younger than the ops that made its
+inputs, so falling age is a valid order and no recursion is needed, however long the chain.
 
 The tape is freed as it is used. Arrays that an op saves are read-only until then (`minibert.guard`).
 """
@@ -142,8 +142,10 @@ class Op(ABC):
 
     A subclass writes out
 
-    - `forward(self, *arrays, **options)`: the result, one array. It calls `self.save(...)` with what backward will read.
-    - `backward(self, dy)`: given dL/d(result), the gradient with respect to each positional input, in order; one array, or
+    - `forward(self, *arrays, **options)`: the result, one array. It calls `self.save(...)` with what backward will
+    read.
+    - `backward(self, dy)`: given dL/d(result), the gradient with respect to each positional input, in order; one
+    array, or
       a tuple with None where there is none.
 
     Positional inputs are the ones that can have a gradient; everything else (ids, axes, probabilities) is an option.
@@ -275,7 +277,8 @@ def _through(op: Op, dy: Array, pending: dict[Op, Array]) -> None:
 
 
 def _accumulate(leaf: Tensor, dx: Array, *, owned: bool) -> None:
-    """leaf.grad += dx. An array that others may hold too is copied, so that scaling one gradient cannot scale another."""
+    """leaf.grad += dx. An array that others may hold too is copied, so that scaling one gradient cannot scale
+    another."""
     if leaf.grad is None:
         xp = backend.namespace(dx)
         leaf.grad = Tensor(dx if owned else xp.asarray(dx, copy=True))

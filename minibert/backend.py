@@ -68,7 +68,7 @@ def _from_python(x: Any) -> np.ndarray:
     return array.astype(np.float32) if made_here and array.dtype == np.float64 else array
 
 
-def dtype_of(x: Array, name: str) -> Any:
+def dtype_of(x: Array, name: Any) -> Any:
     """The dtype called `name` in `x`'s library; only names that a model can compute in are known."""
     known = ("float32", "float64", "float16", "int32", "int64", "uint32", "uint64", "bool")
     text = np.dtype(name).name if isinstance(name, (type, np.dtype)) else str(name)
@@ -143,7 +143,7 @@ def scatter_add(index: Array, rows: Array, length: int) -> Array:
     xp = namespace(rows)
     out = xp.zeros((length, *rows.shape[1:]), dtype=rows.dtype, device=rows.device)
     if device_of(rows) == "cuda":
-        import cupyx
+        import cupyx  # type: ignore[import-not-found,unused-ignore]
 
         cupyx.scatter_add(out, index, rows)
         return out
@@ -155,8 +155,8 @@ def scatter_add(index: Array, rows: Array, length: int) -> Array:
 class Kernel(NamedTuple):
     """A fused replacement for one op.
 
-    `forward(*arrays, **options)` gives (result, saved); `backward(dy, saved, needs, **options)` gives the tuple of input
-    gradients. Same contract as the op's own methods, and held against them by the tests.
+    `forward(*arrays, **options)` gives (result, saved); `backward(dy, saved, needs, **options)` gives the tuple of
+    input gradients. Same contract as the op's own methods, and held against them by the tests.
     """
 
     forward: Callable[..., tuple[Array, tuple[Any, ...]]]

@@ -65,12 +65,13 @@ def _with_owners(array: Array) -> list[np.ndarray]:
 
 
 def _make_writeable(array: np.ndarray) -> None:
-    """Set the flag; NumPy asks that the owner be writeable at that moment, so an owner locked by others is lifted briefly."""
+    """Set the flag; NumPy asks that the owner be writeable at that moment, so an owner locked by others is lifted
+    briefly."""
     owners = [member for member in _with_owners(array)[1:] if id(member) in _marks]
     for owner in reversed(owners):
         if _marks[id(owner)].was_writeable:
             owner.flags.writeable = True
-    if array.base is None or not isinstance(array.base, np.ndarray) or array.base.flags.writeable:
+    if not isinstance(array.base, np.ndarray) or array.base.flags.writeable:
         array.flags.writeable = True
     for owner in owners:
         owner.flags.writeable = False

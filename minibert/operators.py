@@ -1,11 +1,14 @@
 """What can be written with a tensor: `x + y`, `x @ w`, `x[2:5]`, `x.sum()`, and its ways out to NumPy.
 
-A base class of `Tensor`, so that the engine's file holds the engine alone. Each method is one op of `minibert.ops`; these
-are built on the engine, so they are looked up when called.
+A base class of `Tensor`, so that the engine's file holds the engine alone. Each method is one op of `minibert.ops`;
+these are built on the engine, so they are looked up when called.
 """
+
+# mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,15 +20,19 @@ if TYPE_CHECKING:
     from minibert.autograd import Tensor
 
 
-def _ops() -> Any:
-    from minibert import ops
+class _Later:
+    """`minibert.ops`, looked up at the first use: it is built on the engine, and the engine on this file."""
 
-    return ops
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module("minibert.ops"), name)
 
+
+ops = _Later()
 
 # What `array + tensor` means: NumPy asks here first, because the array stands on the left.
 _UFUNC_METHODS = {
-    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "matmul": "__rmatmul__",
+    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "matmul":
+    "__rmatmul__",
 }  # fmt: skip
 
 
@@ -40,40 +47,40 @@ class Operators:
     # --- arithmetic -------------------------------------------------------------------------------------------------
 
     def __add__(self, other: Any) -> Tensor:
-        return _ops().add(self, other)
+        return ops.add(self, other)
 
     def __radd__(self, other: Any) -> Tensor:
-        return _ops().add(other, self)
+        return ops.add(other, self)
 
     def __sub__(self, other: Any) -> Tensor:
-        return _ops().subtract(self, other)
+        return ops.subtract(self, other)
 
     def __rsub__(self, other: Any) -> Tensor:
-        return _ops().subtract(other, self)
+        return ops.subtract(other, self)
 
     def __mul__(self, other: Any) -> Tensor:
-        return _ops().multiply(self, other)
+        return ops.multiply(self, other)
 
     def __rmul__(self, other: Any) -> Tensor:
-        return _ops().multiply(other, self)
+        return ops.multiply(other, self)
 
     def __truediv__(self, other: Any) -> Tensor:
-        return _ops().divide(self, other)
+        return ops.divide(self, other)
 
     def __rtruediv__(self, other: Any) -> Tensor:
-        return _ops().divide(other, self)
+        return ops.divide(other, self)
 
     def __pow__(self, exponent: float) -> Tensor:
-        return _ops().power(self, exponent)
+        return ops.power(self, exponent)
 
     def __matmul__(self, other: Any) -> Tensor:
-        return _ops().matmul(self, other)
+        return ops.matmul(self, other)
 
     def __rmatmul__(self, other: Any) -> Tensor:
-        return _ops().matmul(other, self)
+        return ops.matmul(other, self)
 
     def __neg__(self) -> Tensor:
-        return _ops().negative(self)
+        return ops.negative(self)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """`array + tensor` is an op; `np.exp(tensor)` gives an array, unless that would lose a gradient silently."""
@@ -90,7 +97,7 @@ class Operators:
     # --- indexing and shape -----------------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Tensor:
-        return _ops().getitem(self, key)
+        return ops.getitem(self, key)
 
     def __len__(self) -> int:
         if not self.shape:
@@ -99,14 +106,14 @@ class Operators:
 
     def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
         """The same numbers in another shape; one length may be -1."""
-        return _ops().reshape(self, shape=shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape)
+        return ops.reshape(self, shape=shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape)
 
     def permute(self, *axes: int) -> Tensor:
         """Axes in another order."""
-        return _ops().permute_dims(self, axes=axes)
+        return ops.permute_dims(self, axes=axes)
 
     @property
-    def T(self) -> Tensor:  # noqa: N802 (the array standard's name)
+    def T(self) -> Tensor:
         """The last two axes exchanged."""
         order = list(range(self.ndim))
         order[-2:] = order[:-3:-1]
@@ -116,27 +123,27 @@ class Operators:
 
     def sum(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Tensor:
         """Sum over `axis` (all axes if None)."""
-        return _ops().sum(self, axis=axis, keepdims=keepdims)
+        return ops.sum(self, axis=axis, keepdims=keepdims)
 
     def mean(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Tensor:
         """Mean over `axis` (all axes if None)."""
-        return _ops().mean(self, axis=axis, keepdims=keepdims)
+        return ops.mean(self, axis=axis, keepdims=keepdims)
 
     def exp(self) -> Tensor:
         """e to the power of each element."""
-        return _ops().exp(self)
+        return ops.exp(self)
 
     def log(self) -> Tensor:
         """Natural logarithm of each element."""
-        return _ops().log(self)
+        return ops.log(self)
 
     def sqrt(self) -> Tensor:
         """Square root of each element."""
-        return _ops().sqrt(self)
+        return ops.sqrt(self)
 
     def tanh(self) -> Tensor:
         """Hyperbolic tangent of each element."""
-        return _ops().tanh(self)
+        return ops.tanh(self)
 
     # --- ways out ---------------------------------------------------------------------------------------------------
 
@@ -168,7 +175,7 @@ class Operators:
         """The one value of a tensor with a single element."""
         if self.size != 1:
             raise ValueError(f"item() needs a tensor with one element, this one has shape {self.shape}")
-        return self.numpy().item()  # type: ignore[no-any-return]
+        return self.numpy().item()
 
     def tolist(self) -> Any:
         """The values as nested lists."""

@@ -1,11 +1,11 @@
 """Randomness by counting: Philox4x32-10.
 
 A counter-based generator is a function: from a key and a counter to four random 32-bit words. Nothing is stored and
-nothing runs in order, so the backward pass, a fused kernel and another device all draw the same dropout mask by asking the
-same question again.
+nothing runs in order, so the backward pass, a fused kernel and another device all draw the same dropout mask by
+asking the same question again.
 
-Source: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011), section 3.3 and its published
-test vectors.
+Source: Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3" (SC 2011), section 3.3 and its
+published test vectors.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def philox4x32(counter: tuple[Array, Array, Array, Array], key: tuple[int, int])
 def keep_mask(rows: Array, columns: int, p: float, key: Key) -> Array:
     """Which elements survive dropout with probability `p`.
 
-    Element (r, c) is word c % 4 of counter (c // 4, r, stream): its fate depends on its place alone, not on the order, the
-    tiling or the device in which anybody computes it.
+    Element (r, c) is word c % 4 of counter (c // 4, r, stream): its fate depends on its place alone, not on the
+    order, the tiling or the device in which anybody computes it.
 
     Args:
         rows: (R,) the rows' numbers, uint64, below 2**32.
@@ -90,7 +90,8 @@ _state = _State()
 
 
 def manual_seed(seed: int) -> None:
-    """Start the sequence of random draws (initialisation and dropout) from `seed`, a non-negative integer below 2**64."""
+    """Start the sequence of random draws (initialisation and dropout) from `seed`, a non-negative integer below
+    2**64."""
     if not 0 <= int(seed) < 2**64:
         raise ValueError(f"a seed is an integer from 0 to 2**64 - 1, got {seed}")
     _state.seed, _state.stream = int(seed), 0

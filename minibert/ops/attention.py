@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
@@ -15,8 +16,8 @@ from minibert.philox import Key, keep_mask, next_key
 class Attention(Op):
     """context = softmax(Q K^T / sqrt(D)) V, for each head of each sequence by itself.
 
-    Tokens of all sequences lie one behind the other; sequence i owns rows starts[i]..starts[i + 1] - 1. Since a sequence
-    only ever meets its own keys, there are no pads and no mask.
+    Tokens of all sequences lie one behind the other; sequence i owns rows starts[i]..starts[i + 1] - 1. Since a
+    sequence only ever meets its own keys, there are no pads and no mask.
 
     Source: Vaswani et al., "Attention Is All You Need", section 3.2.1, equation 1; dropout on the probabilities as in
     BERT, appendix A.2.
@@ -28,7 +29,11 @@ class Attention(Op):
         context = xp.zeros_like(q)  # (T, N, D)
         probabilities = []
         for tokens in _sequences(starts):
-            Q, K, V = _heads_first(q[tokens, ...]), _heads_first(k[tokens, ...]), _heads_first(v[tokens, ...])  # (N, L, D)
+            Q, K, V = (
+                _heads_first(q[tokens, ...]),
+                _heads_first(k[tokens, ...]),
+                _heads_first(v[tokens, ...]),
+            )  # (N, L, D)
             scores = xp.matmul(Q, xp.matrix_transpose(K)) * scale  # (N, L, L)
             P = softmax_forward(scores)  # (N, L, L)
             dropped = P if key is None else P * _dropout_scale(P, tokens, p, key)  # (N, L, L)
@@ -43,7 +48,11 @@ class Attention(Op):
         scale = 1.0 / math.sqrt(q.shape[-1])
         dq, dk, dv = xp.zeros_like(q), xp.zeros_like(k), xp.zeros_like(v)  # (T, N, D)
         for tokens, P in zip(_sequences(starts), probabilities, strict=True):
-            Q, K, V = _heads_first(q[tokens, ...]), _heads_first(k[tokens, ...]), _heads_first(v[tokens, ...])  # (N, L, D)
+            Q, K, V = (
+                _heads_first(q[tokens, ...]),
+                _heads_first(k[tokens, ...]),
+                _heads_first(v[tokens, ...]),
+            )  # (N, L, D)
             dC = _heads_first(dcontext[tokens, ...])  # (N, L, D)
             m = None if key is None else _dropout_scale(P, tokens, p, key)  # (N, L, L), the mask of forward
             dropped = P if m is None else P * m
@@ -58,7 +67,7 @@ class Attention(Op):
 
 
 def _sequences(starts: Sequence[int]) -> Iterator[slice]:
-    for first, end in zip(starts[:-1], starts[1:], strict=True):
+    for first, end in pairwise(starts):
         if end > first:
             yield slice(int(first), int(end))
 
@@ -69,7 +78,8 @@ def _heads_first(x: Array) -> Array:
 
 
 def _dropout_scale(P: Array, tokens: slice, p: float, key: Key) -> Array:
-    """1 / (1 - p) or 0 for each probability. Query t of head n draws from row t N + n of the counter, key j from column j."""
+    """1 / (1 - p) or 0 for each probability. Query t of head n draws from row t N + n of the counter, key j from
+    column j."""
     xp = namespace(P)
     N, L, _ = P.shape
     t = xp.arange(tokens.start, tokens.stop, dtype=xp.uint64, device=P.device)
@@ -80,7 +90,14 @@ def _dropout_scale(P: Array, tokens: slice, p: float, key: Key) -> Array:
 
 
 def attention(
-    q: Tensor, k: Tensor, v: Tensor, *, starts: Sequence[int], p: float = 0.0, training: bool = False, key: Key | None = None
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    starts: Sequence[int],
+    p: float = 0.0,
+    training: bool = False,
+    key: Key | None = None,
 ) -> Tensor:
     """Multi-head attention over packed sequences.
 
@@ -107,7 +124,7 @@ def attention(
 
 def check_starts(starts: Sequence[int], tokens: int) -> None:
     """Refuse sequence bounds that do not rise from 0 to the number of tokens."""
-    rising = all(a <= b for a, b in zip(starts[:-1], starts[1:], strict=True))
+    rising = all(a <= b for a, b in pairwise(starts))
     if len(starts) < 2 or starts[0] != 0 or starts[-1] != tokens or not rising:
         raise ValueError(f"starts must rise from 0 to the number of tokens, {tokens}; got {list(starts)[:8]}")
 
@@ -122,7 +139,7 @@ def attention_probabilities(q: Array, k: Array, starts: Sequence[int]) -> list[A
     xp = namespace(q)
     scale = 1.0 / math.sqrt(q.shape[-1])
     maps = []
-    for first, end in zip(starts[:-1], starts[1:], strict=True):
+    for first, end in pairwise(starts):
         Q, K = _heads_first(q[int(first) : int(end), ...]), _heads_first(k[int(first) : int(end), ...])  # (N, L, D)
         L, N = end - first, q.shape[1]
         empty = xp.zeros((N, 0, 0), dtype=q.dtype, device=q.device)

@@ -17,7 +17,8 @@ IGNORE_INDEX = -100
 class CrossEntropy(Op):
     """loss = mean over the rows that count of  ln(sum_k exp(x_k)) - x_label.
 
-    Worked out from the scores: ln of a probability that has rounded to 0 would be -inf. With no row that counts the loss is 0.
+    Worked out from the scores: ln of a probability that has rounded to 0 would be -inf. With no row that counts the
+    loss is 0.
     """
 
     def forward(self, logits: Array, *, labels: Array, ignore_index: int) -> Array:
@@ -78,7 +79,9 @@ def cross_entropy(logits: Tensor, labels: Any, *, ignore_index: int = IGNORE_IND
     labels = backend.index_array(labels, like=logits.data)
     xp = namespace(labels)
     if logits.ndim != 2 or tuple(labels.shape) != logits.shape[:1]:
-        raise ValueError(f"cross_entropy needs logits (M, V) and labels (M,), got {logits.shape} and {tuple(labels.shape)}")
+        raise ValueError(
+            f"cross_entropy needs logits (M, V) and labels (M,), got {logits.shape} and {tuple(labels.shape)}"
+        )
     if not xp.isdtype(labels.dtype, "integral"):
         raise ValueError(f"labels must be integers, got {labels.dtype}")
     if labels.size:
@@ -97,7 +100,9 @@ def binary_cross_entropy(logits: Tensor, targets: Any) -> Tensor:
     Raises:
         ValueError: the shapes differ.
     """
-    targets = backend.asarray(getattr(targets, "data", targets) if isinstance(targets, Tensor) else targets, like=logits.data)
+    targets = backend.asarray(
+        getattr(targets, "data", targets) if isinstance(targets, Tensor) else targets, like=logits.data
+    )
     if tuple(targets.shape) != logits.shape:
         raise ValueError(f"targets have shape {tuple(targets.shape)}, logits {logits.shape}; they must be equal")
     return BinaryCrossEntropy.apply(logits, targets=targets)

@@ -24,7 +24,8 @@ def dropout_scale(x: Array, p: float, key: Key) -> Array:
 class Dropout(Op):
     """y = x m / (1 - p), where m is 1 with probability 1 - p and else 0.
 
-    The division keeps the expectation, so nothing changes at evaluation. The mask is not stored: backward draws it again.
+    The division keeps the expectation, so nothing changes at evaluation. The mask is not stored: backward draws it
+    again.
 
     Source: Srivastava et al., "Dropout", section 4, in the form that scales while training.
     """

@@ -14,8 +14,8 @@ _SQRT_2_OVER_PI = math.sqrt(2.0 / math.pi)
 class Gelu(Op):
     """y = x Phi(x), with Phi the normal distribution function.
 
-    Source: Hendrycks & Gimpel, "Gaussian Error Linear Units", section 2. This is what the released BERT checkpoints were
-    trained with.
+    Source: Hendrycks & Gimpel, "Gaussian Error Linear Units", section 2. This is what the released BERT checkpoints
+    were trained with.
     """
 
     def forward(self, x: Array) -> Array:

@@ -53,5 +53,7 @@ def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, eps: float = 1e-12) ->
         ValueError: gamma or beta is not (H,).
     """
     if gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
-        raise ValueError(f"layer_norm of {x.shape} needs gamma and beta {x.shape[-1:]}, got {gamma.shape}, {beta.shape}")
+        raise ValueError(
+            f"layer_norm of {x.shape} needs gamma and beta {x.shape[-1:]}, got {gamma.shape}, {beta.shape}"
+        )
     return LayerNorm.apply(x, gamma, beta, eps=eps)

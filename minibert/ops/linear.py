@@ -49,5 +49,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ValueError: the shapes do not fit.
     """
     if x.ndim == 0 or weight.ndim != 2 or x.shape[-1] != weight.shape[1] or bias.shape != weight.shape[:1]:
-        raise ValueError(f"linear needs x (..., I), weight (O, I), bias (O,); got {x.shape}, {weight.shape}, {bias.shape}")
+        raise ValueError(
+            f"linear needs x (..., I), weight (O, I), bias (O,); got {x.shape}, {weight.shape}, {bias.shape}"
+        )
     return Linear.apply(x, weight, bias)

@@ -24,13 +24,14 @@ class Matmul(Op):
         return unbroadcast(da, a.shape), unbroadcast(db, b.shape)
 
 
-def matmul(a: Any, b: Any) -> Tensor:
+def matmul(a: Tensor | Array, b: Tensor | Array) -> Tensor:
     """a @ b: (..., n, k) and (..., k, m) give (..., n, m); vectors as in NumPy.
 
     Raises:
         ValueError: the inner lengths differ.
     """
-    a, b = (x if isinstance(x, Tensor) else Tensor(x) for x in (a, b))
+    a = a if isinstance(a, Tensor) else Tensor(a)
+    b = b if isinstance(b, Tensor) else Tensor(b)
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(f"matmul needs (..., n, k) and (..., k, m), got {a.shape} and {b.shape}")
     if a.ndim == 1 and b.ndim == 1:

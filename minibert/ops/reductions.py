@@ -67,7 +67,7 @@ class Max(Op):
         return _keep_axes(dy, is_max.shape, axes) * share
 
 
-def sum(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:  # noqa: A001 (the array standard's name)
+def sum(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Sum over `axis` (an axis, several, or all if None)."""
     return Sum.apply(x, axis=axis, keepdims=keepdims)
 
@@ -77,6 +77,6 @@ def mean(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     return Mean.apply(x, axis=axis, keepdims=keepdims)
 
 
-def max(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:  # noqa: A001 (the array standard's name)
+def max(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Maximum over `axis` (an axis, several, or all if None)."""
     return Max.apply(x, axis=axis, keepdims=keepdims)

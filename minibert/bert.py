@@ -1,0 +1,266 @@
+"""BERT: embeddings, a stack of encoder layers, and the pooler.
+
+Source: Devlin, Chang, Lee, Toutanova, "BERT: Pre-training of Deep Bidirectional Transformers", section 3; the encoder
+layer is that of Vaswani et al., section 3.1. Classes are cut, and attributes named, as in the published checkpoints.
+
+Inside, a batch is packed: (T, H), the real tokens of all sequences one behind the other (`minibert.packing`).
+B sequences, S positions, T real tokens, H hidden size, N heads, D = H / N, F intermediate size, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from os import PathLike
+from typing import Any, ClassVar, Self, cast
+
+from minibert import ops
+from minibert.autograd import Tensor
+from minibert.backend import Array
+from minibert.config import BertConfig
+from minibert.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
+from minibert.outputs import BertModelOutput
+from minibert.packing import PackedBatch, pack
+
+
+class BertEmbeddings(Module):
+    """The sum of three embeddings: which word, at which position, in which segment. (BERT, figure 2)"""
+
+    def __init__(self, config: BertConfig) -> None:
+        std = config.initializer_range
+        self.word_embeddings = Embedding(config.vocab_size, config.hidden_size, std=std)
+        self.position_embeddings = Embedding(config.max_position_embeddings, config.hidden_size, std=std)
+        self.token_type_embeddings = Embedding(config.type_vocab_size, config.hidden_size, std=std)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, batch: PackedBatch) -> Tensor:
+        """(T, H)."""
+        words = self.word_embeddings(batch.input_ids) if batch.inputs_embeds is None else batch.inputs_embeds
+        types = self.token_type_embeddings(batch.token_type_ids)
+        positions = self.position_embeddings(batch.position_ids)
+        x: Tensor = self.LayerNorm(words + types + positions)  # (T, H)
+        return self.dropout(x)  # type: ignore[no-any-return]
+
+
+class BertSelfAttention(Module):
+    """Queries, keys and values, and what each token gathers from the others. (Vaswani et al., section 3.2.2)"""
+
+    def __init__(self, config: BertConfig) -> None:
+        H, std = config.hidden_size, config.initializer_range
+        self.query = Linear(H, H, std=std)
+        self.key = Linear(H, H, std=std)
+        self.value = Linear(H, H, std=std)
+        self.heads, self.head_size = config.num_attention_heads, config.head_size
+        self.p = config.attention_probs_dropout_prob
+
+    def forward(self, x: Tensor, starts: list[int], maps: list[list[Array]] | None) -> Tensor:
+        """(T, H) to (T, H); appends this layer's attention maps to `maps` if there is such a list."""
+        split = (x.shape[0], self.heads, self.head_size)
+        q, k, v = (project(x).reshape(*split) for project in (self.query, self.key, self.value))  # (T, N, D)
+        if maps is not None:
+            maps.append(ops.attention_probabilities(q.data, k.data, starts))
+        context = ops.attention(q, k, v, starts=starts, p=self.p, training=self.training)  # (T, N, D)
+        return context.reshape(x.shape)  # (T, H): heads side by side
+
+
+class BertSelfOutput(Module):
+    """The gathered values mixed, and added to what was there: x = LayerNorm(x + dropout(dense(context)))."""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.dense = Linear(config.hidden_size, config.hidden_size, std=config.initializer_range)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, context: Tensor, x: Tensor) -> Tensor:
+        """(T, H) twice, to (T, H)."""
+        return self.LayerNorm(self.dropout(self.dense(context)) + x)  # type: ignore[no-any-return]
+
+
+class BertAttention(Module):
+    """Self-attention with its residual connection."""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.self = BertSelfAttention(config)
+        self.output = BertSelfOutput(config)
+
+    def forward(self, x: Tensor, starts: list[int], maps: list[list[Array]] | None) -> Tensor:
+        """(T, H) to (T, H)."""
+        return self.output(self.self(x, starts, maps), x)  # type: ignore[no-any-return]
+
+
+class BertIntermediate(Module):
+    """The first half of the feed-forward part: widen, and bend. (Vaswani et al., section 3.3, with GELU)"""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.dense = Linear(config.hidden_size, config.intermediate_size, std=config.initializer_range)
+        self.activation = config.activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, H) to (T, F)."""
+        return self.activation(self.dense(x))
+
+
+class BertOutput(Module):
+    """The second half of the feed-forward part, and its residual connection."""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.dense = Linear(config.intermediate_size, config.hidden_size, std=config.initializer_range)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = Dropout(config.hidden_dropout_prob)
+
+    def forward(self, widened: Tensor, x: Tensor) -> Tensor:
+        """(T, F) and (T, H), to (T, H)."""
+        return self.LayerNorm(self.dropout(self.dense(widened)) + x)  # type: ignore[no-any-return]
+
+
+class BertLayer(Module):
+    """One layer of the encoder: attention, then feed-forward."""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.attention = BertAttention(config)
+        self.intermediate = BertIntermediate(config)
+        self.output = BertOutput(config)
+
+    def forward(self, x: Tensor, starts: list[int], maps: list[list[Array]] | None) -> Tensor:
+        """(T, H) to (T, H)."""
+        x = self.attention(x, starts, maps)
+        return self.output(self.intermediate(x), x)  # type: ignore[no-any-return]
+
+
+class BertEncoder(Module):
+    """The stack of layers."""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.layer = ModuleList([BertLayer(config) for _ in range(config.num_hidden_layers)])
+
+    def forward(self, x: Tensor, starts: list[int], maps: list[list[Array]] | None) -> list[Tensor]:
+        """(T, H) to the states after 0, 1, ... layers, each (T, H)."""
+        states = [x]
+        for layer in self.layer:
+            states.append(layer(states[-1], starts, maps))
+        return states
+
+
+class BertPooler(Module):
+    """tanh(dense(the state of [CLS])): the sequence's summary, trained by next-sentence prediction. (BERT, section
+    3)"""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.dense = Linear(config.hidden_size, config.hidden_size, std=config.initializer_range)
+
+    def forward(self, first: Tensor) -> Tensor:
+        """(B, H) to (B, H)."""
+        return ops.tanh(self.dense(first))
+
+
+class BertPreTrainedModel(Module):
+    """What all BERT models share: a configuration, and the ways from and to disk."""
+
+    base_model_prefix: ClassVar[str] = "bert"
+    """Name under which models with a head keep the `BertModel`."""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.config = config
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: str | PathLike[str], **options: Any) -> Self:
+        """A published model, from a folder or by its name on the hub, in evaluation mode.
+
+        Args:
+            name_or_folder: a folder with config.json and weights, or a name such as "bert-base-cased".
+            options: see `minibert.checkpoint.load_model`: dtype, revision, cache_dir, local_files_only, and any value
+                of the configuration (such as num_labels=3).
+
+        Raises:
+            ValueError: nothing there, not readable, or weights that do not fit the configuration.
+        """
+        from minibert.checkpoint import load_model
+
+        return cast(Self, load_model(cls, name_or_folder, **options))
+
+    def save_pretrained(self, folder: str | PathLike[str], **options: Any) -> None:
+        """Write config.json and model.safetensors, which `from_pretrained` and other BERT libraries read.
+
+        Args:
+            folder: made if it does not exist.
+            options: see `minibert.checkpoint.save_model`: dtype, max_shard_size.
+
+        Raises:
+            ValueError: the folder cannot be written.
+        """
+        from minibert.checkpoint import save_model
+
+        save_model(self, folder, **options)
+
+
+class Encoded:
+    """A batch on its way through a model: packed states, and what else was asked for."""
+
+    def __init__(
+        self, batch: PackedBatch, states: list[Tensor], maps: list[list[Array]] | None, *, all_states: bool
+    ) -> None:
+        self.batch = batch
+        self.x = states[-1]  # (T, H)
+        self.extras: dict[str, tuple[Tensor, ...] | None] = {
+            "hidden_states": tuple(batch.unpack(x) for x in states) if all_states else None,
+            "attentions": tuple(batch.unpack_maps(m) for m in maps) if maps is not None else None,
+        }
+
+
+class BertModel(BertPreTrainedModel):
+    """BERT without a head: a vector for each token, and one for the sequence.
+
+    Args:
+        config: sizes. Weights begin as in the paper's release: truncated normal with `initializer_range`, biases zero.
+        add_pooling_layer: False where nothing uses the pooler, as in the masked-word and token heads; the published
+            checkpoints of those have none, and `pooler_output` is then None.
+    """
+
+    def __init__(self, config: BertConfig, *, add_pooling_layer: bool = True) -> None:
+        super().__init__(config)
+        self.embeddings = BertEmbeddings(config)
+        self.encoder = BertEncoder(config)
+        self.pooler = BertPooler(config) if add_pooling_layer else None
+
+    def encode(
+        self,
+        input_ids: Any = None,
+        *,
+        attention_mask: Any = None,
+        token_type_ids: Any = None,
+        position_ids: Any = None,
+        inputs_embeds: Any = None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+    ) -> Encoded:
+        """Embeddings and encoder, on the packed batch; for the heads. Arguments as in `forward`."""
+        batch = pack(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
+        maps: list[list[Array]] | None = [] if output_attentions else None
+        states = self.encoder(self.embeddings(batch), batch.starts, maps)
+        return Encoded(batch, states, maps, all_states=output_hidden_states)
+
+    def pool(self, encoded: Encoded) -> Tensor:
+        """(B, H): the pooled state of each sequence's first token."""
+        if self.pooler is None:
+            raise ValueError("this BertModel was made without a pooler (add_pooling_layer=False)")
+        return self.pooler(encoded.batch.first_tokens(encoded.x))  # type: ignore[no-any-return]
+
+    def forward(self, input_ids: Any = None, **inputs: Any) -> BertModelOutput:
+        """Run BERT on a padded batch.
+
+        Args:
+            input_ids: (B, S) integers.
+            attention_mask: (B, S), 1 for tokens, 0 for pads.
+            token_type_ids: (B, S), 0 for the first and 1 for the second sentence.
+            position_ids: (B, S).
+            inputs_embeds: (B, S, H), in place of input_ids.
+            output_hidden_states, output_attentions: return these too.
+
+        Returns:
+            `BertModelOutput`; states of pads are zero.
+
+        Raises:
+            ValueError: shapes that do not fit, ids outside the vocabulary, too long sequences, an empty batch.
+        """
+        encoded = self.encode(input_ids, **inputs)
+        pooled = None if self.pooler is None else self.pool(encoded)
+        return BertModelOutput(encoded.batch.unpack(encoded.x), pooled, **encoded.extras)

@@ -1,0 +1,201 @@
+"""The pretraining heads: masked words, and the next sentence. (BERT, section 3.1)"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+from minibert import ops
+from minibert.autograd import Tensor
+from minibert.bert import BertModel, BertPreTrainedModel, Encoded
+from minibert.config import BertConfig
+from minibert.heads.labels import sequence_loss, shaped
+from minibert.nn import LayerNorm, Linear, Module, Parameter
+from minibert.ops import IGNORE_INDEX
+from minibert.outputs import LogitsOutput, PreTrainingOutput
+from minibert.packing import PackedBatch, integers
+
+
+class NextSentence(IntEnum):
+    """Labels of next-sentence prediction; index of the two logits."""
+
+    IS_NEXT = 0
+    NOT_NEXT = 1
+
+
+class BertPredictionHeadTransform(Module):
+    """Dense, activation and LayerNorm before the vocabulary."""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.dense = Linear(config.hidden_size, config.hidden_size, std=config.initializer_range)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.activation = config.activation
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, H) to (M, H)."""
+        return self.LayerNorm(self.activation(self.dense(x)))  # type: ignore[no-any-return]
+
+
+class BertLMPredictionHead(Module):
+    """A score for every word of the vocabulary: the state's product with each word's embedding, and a bias.
+
+    The decoder's weight is the word embeddings' (unless the configuration unties them): the same parameter, so its
+    gradient is the sum of both uses.
+    """
+
+    def __init__(self, config: BertConfig, embeddings: Parameter) -> None:
+        self.transform = BertPredictionHeadTransform(config)
+        tied = embeddings if config.tie_word_embeddings else None
+        self.decoder = Linear(config.hidden_size, config.vocab_size, std=config.initializer_range, weight=tied)
+        self.bias = self.decoder.bias  # published checkpoints know it by both names
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(M, H) to (M, V)."""
+        return self.decoder(self.transform(x))  # type: ignore[no-any-return]
+
+
+class BertOnlyMLMHead(Module):
+    """The masked-word head, under the name `cls.predictions`."""
+
+    def __init__(self, config: BertConfig, embeddings: Parameter) -> None:
+        self.predictions = BertLMPredictionHead(config, embeddings)
+
+
+class BertOnlyNSPHead(Module):
+    """The next-sentence head, under the name `cls.seq_relationship`."""
+
+    def __init__(self, config: BertConfig) -> None:
+        self.seq_relationship = Linear(config.hidden_size, 2, std=config.initializer_range)
+
+
+class BertPreTrainingHeads(Module):
+    """Both."""
+
+    def __init__(self, config: BertConfig, embeddings: Parameter) -> None:
+        self.predictions = BertLMPredictionHead(config, embeddings)
+        self.seq_relationship = Linear(config.hidden_size, 2, std=config.initializer_range)
+
+
+def _word_logits(head: BertLMPredictionHead, encoded: Encoded, labels: Any, rows: Any) -> tuple[Tensor, Tensor | None]:
+    """The masked-word head on all rows, or on those asked for; and its loss, if there are labels."""
+    batch = encoded.batch
+    packed_labels = (
+        None if labels is None else batch.pack(shaped(integers(labels, "labels"), (batch.B, batch.S), "labels"))
+    )
+    chosen = _chosen_rows(batch, packed_labels, rows)
+    x = encoded.x if chosen is None else ops.take_rows(encoded.x, chosen)  # (M, H)
+    logits: Tensor = head(x)  # (M, V)
+    loss = None
+    if packed_labels is not None:
+        loss = ops.cross_entropy(logits, packed_labels if chosen is None else packed_labels[chosen])
+    return (batch.unpack(logits) if chosen is None else logits), loss
+
+
+def _chosen_rows(batch: PackedBatch, packed_labels: np.ndarray | None, rows: Any) -> np.ndarray | None:
+    """Numbers of the packed rows that `rows` asks for; None for all."""
+    if rows is None:
+        return None
+    if isinstance(rows, str):
+        if rows != "labels" or packed_labels is None:
+            raise ValueError(f"rows is None, 'labels' (with labels given) or a boolean array (B, S); got {rows!r}")
+        return np.flatnonzero(packed_labels != IGNORE_INDEX)
+    wanted = np.asarray(rows)
+    if wanted.dtype != bool or wanted.shape != (batch.B, batch.S):
+        raise ValueError(f"rows must be boolean of shape {(batch.B, batch.S)}, got {wanted.dtype} {wanted.shape}")
+    if wanted.sum() != batch.pack(wanted).sum():
+        raise ValueError("rows asks for positions that attention_mask hides")
+    return np.flatnonzero(batch.pack(wanted))
+
+
+class BertForMaskedLM(BertPreTrainedModel):
+    """BERT with the masked-word head. (BERT, section 3.1, task 1)"""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config, add_pooling_layer=False)
+        self.cls = BertOnlyMLMHead(config, self.bert.embeddings.word_embeddings.weight)
+
+    def forward(self, input_ids: Any = None, *, labels: Any = None, rows: Any = None, **inputs: Any) -> LogitsOutput:
+        """Scores for every word of the vocabulary.
+
+        Args:
+            input_ids, inputs: as for `BertModel`.
+            labels: (B, S) the original word ids where a word was masked, -100 elsewhere.
+            rows: which positions get logits: None for all, "labels" for those with a label, or a boolean array (B, S).
+
+        Returns:
+            `LogitsOutput` with logits (B, S, V), or (M, V) for chosen rows in reading order.
+
+        Raises:
+            ValueError: as `BertModel`; labels or rows that do not fit.
+        """
+        encoded = self.bert.encode(input_ids, **inputs)
+        logits, loss = _word_logits(self.cls.predictions, encoded, labels, rows)
+        return LogitsOutput(loss, logits, **encoded.extras)
+
+
+class BertForNextSentencePrediction(BertPreTrainedModel):
+    """BERT with the next-sentence head. (BERT, section 3.1, task 2)"""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.cls = BertOnlyNSPHead(config)
+
+    def forward(self, input_ids: Any = None, *, labels: Any = None, **inputs: Any) -> LogitsOutput:
+        """Does the second sentence follow the first?
+
+        Args:
+            input_ids, inputs: as for `BertModel`.
+            labels: (B,) of `NextSentence`.
+
+        Returns:
+            `LogitsOutput` with logits (B, 2).
+
+        Raises:
+            ValueError: as `BertModel`; labels that do not fit.
+        """
+        encoded = self.bert.encode(input_ids, **inputs)
+        logits: Tensor = self.cls.seq_relationship(self.bert.pool(encoded))  # (B, 2)
+        return LogitsOutput(sequence_loss(logits, labels), logits, **encoded.extras)
+
+
+class BertForPreTraining(BertPreTrainedModel):
+    """BERT with both pretraining heads; the loss is the sum of both. (BERT, appendix A.2)"""
+
+    def __init__(self, config: BertConfig) -> None:
+        super().__init__(config)
+        self.bert = BertModel(config)
+        self.cls = BertPreTrainingHeads(config, self.bert.embeddings.word_embeddings.weight)
+
+    def forward(
+        self,
+        input_ids: Any = None,
+        *,
+        labels: Any = None,
+        next_sentence_label: Any = None,
+        rows: Any = None,
+        **inputs: Any,
+    ) -> PreTrainingOutput:
+        """Both tasks at once.
+
+        Args:
+            input_ids, inputs: as for `BertModel`.
+            labels, rows: as for `BertForMaskedLM`.
+            next_sentence_label: (B,) of `NextSentence`.
+
+        Returns:
+            `PreTrainingOutput`.
+
+        Raises:
+            ValueError: as `BertModel`; labels or rows that do not fit.
+        """
+        encoded = self.bert.encode(input_ids, **inputs)
+        words, mlm_loss = _word_logits(self.cls.predictions, encoded, labels, rows)
+        relation: Tensor = self.cls.seq_relationship(self.bert.pool(encoded))  # (B, 2)
+        nsp_loss = sequence_loss(relation, next_sentence_label)
+        losses = [loss for loss in (mlm_loss, nsp_loss) if loss is not None]
+        total = losses[0] + losses[1] if len(losses) == 2 else losses[0] if losses else None
+        return PreTrainingOutput(total, words, relation, **encoded.extras)

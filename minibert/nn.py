@@ -1,0 +1,273 @@
+"""Modules: parameters with names, put together into larger modules.
+
+A module's attributes are its parts: parameters, other modules, or lists of modules. Their names, joined by dots, are
+the names in a checkpoint, so the attributes are called what the published checkpoints call them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Self
+
+import numpy as np
+
+from minibert import backend, ops
+from minibert.autograd import Tensor
+from minibert.backend import Array
+from minibert.philox import numpy_generator
+
+_initialise = True
+
+
+@contextmanager
+def skip_init() -> Iterator[None]:
+    """Context manager: modules made inside get parameters without memory, all zero and read-only, to be filled later.
+
+    Drawing a hundred million random numbers that a checkpoint then replaces would take longer than reading it.
+    """
+    global _initialise
+    before, _initialise = _initialise, False
+    try:
+        yield
+    finally:
+        _initialise = before
+
+
+class Parameter(Tensor):
+    """A tensor that is learned."""
+
+    __slots__ = ()
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__(np.broadcast_to(np.float32(0.0), shape), requires_grad=True)
+
+
+class Module:
+    """A part of a model: parameters, other modules, and `forward`.
+
+    Attributes:
+        training: True while training: dropout drops. New modules train; `from_pretrained` gives models in evaluation
+        mode.
+    """
+
+    training: bool = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.forward(*args, **kwargs)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes."""
+        raise TypeError(f"{type(self).__name__} has no forward")
+
+    def reset_parameters(self) -> None:
+        """Draw this module's own parameters anew (not those of the modules inside)."""
+
+    # --- parts and their names --------------------------------------------------------------------------------------
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The modules directly inside, with their names."""
+        for name, part in vars(self).items():
+            if isinstance(part, Module):
+                yield name, part
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module and all inside it, with dotted names."""
+        yield prefix, self
+        for name, child in self.children():
+            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+
+    def _all_names(self) -> Iterator[tuple[str, Parameter]]:
+        for prefix, module in self.named_modules():
+            for name, part in vars(module).items():
+                if isinstance(part, Parameter):
+                    yield f"{prefix}.{name}" if prefix else name, part
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        """Every parameter once, under its first name: a tied parameter has one gradient and takes one step."""
+        seen: set[int] = set()
+        for name, parameter in self._all_names():
+            if id(parameter) not in seen:
+                seen.add(id(parameter))
+                yield name, parameter
+
+    def parameters(self) -> Iterator[Parameter]:
+        """Every parameter once."""
+        return (parameter for _, parameter in self.named_parameters())
+
+    def num_parameters(self) -> int:
+        """How many numbers are learned."""
+        return sum(parameter.size for parameter in self.parameters())
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Every parameter's array under each of its names (tied ones under all). The arrays are the model's own."""
+        return {name: parameter.numpy() for name, parameter in self._all_names()}
+
+    def load_state_dict(self, state: Mapping[str, Array], *, strict: bool = True, assign: bool = False) -> None:
+        """Set parameters by name.
+
+        Args:
+            state: arrays by name; converted to each parameter's dtype.
+            strict: every parameter must be there, and nothing else.
+            assign: take the arrays themselves where the dtype fits, instead of copying them.
+
+        Raises:
+            ValueError: missing or unexpected names (if strict), or a shape that differs. Nothing has been set then.
+        """
+        own = dict(self._all_names())
+        if strict and own.keys() != state.keys():
+            missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+            raise ValueError(f"state_dict does not fit: missing {missing}, unexpected {unexpected}")
+        found = {name: array for name, array in state.items() if name in own}
+        for name, array in found.items():
+            if tuple(array.shape) != own[name].shape:
+                raise ValueError(f"{name}: expected shape {own[name].shape}, got {tuple(array.shape)}")
+        for name, array in found.items():
+            parameter = own[name]
+            like = parameter.data
+            taken = backend.asarray(array, like=like)
+            parameter.data = (
+                taken if assign or taken is not array else backend.namespace(like).asarray(taken, copy=True)
+            )
+
+    # --- modes ------------------------------------------------------------------------------------------------------
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode on (or off), here and in all modules inside."""
+        for _, module in self.named_modules():
+            module.training = mode
+        return self
+
+    def eval(self) -> Self:
+        """Evaluation mode: no dropout."""
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        """Forget all gradients."""
+        for parameter in self.parameters():
+            parameter.grad = None
+
+    def to(self, *, dtype: str | None = None, device: str | None = None) -> Self:
+        """Convert the parameters' dtype ("float32", "float64") and place ("cpu", "cuda"); gradients are dropped.
+
+        Raises:
+            ValueError: a dtype or device that is not known, or not to be had here.
+        """
+        if dtype is not None and str(np.dtype(dtype)) not in ("float32", "float64"):
+            raise ValueError(f"models compute in float32 or float64, not {dtype}")
+        for parameter in self.parameters():
+            data = parameter.data if device is None else backend.to_device(parameter.data, device)
+            parameter.data, parameter.grad = backend.asarray(data, dtype=dtype), None
+        return self
+
+
+class ModuleList(Module):
+    """Modules in a row, named "0", "1", ..."""
+
+    def __init__(self, modules: list[Module]) -> None:
+        self.modules = modules
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The modules with their numbers as names."""
+        return ((str(i), module) for i, module in enumerate(self.modules))
+
+    def __iter__(self) -> Iterator[Module]:
+        return iter(self.modules)
+
+    def __getitem__(self, i: int) -> Module:
+        return self.modules[i]
+
+    def __len__(self) -> int:
+        return len(self.modules)
+
+
+def truncated_normal(shape: tuple[int, ...], std: float) -> np.ndarray:
+    """Normal numbers, those beyond two standard deviations drawn again: how BERT's weights begin (its
+    `initializer_range`).
+
+    Returns:
+        `shape`, float32.
+    """
+    generator = numpy_generator()
+    draws: np.ndarray = generator.standard_normal(shape, dtype=np.float32)
+    while (far := np.abs(draws) > 2.0).any():
+        draws[far] = generator.standard_normal(int(far.sum()), dtype=np.float32)
+    draws *= np.float32(std)
+    return draws
+
+
+class Linear(Module):
+    """y = x W^T + b, with `weight` (O, I) and `bias` (O,).
+
+    Args:
+        weight: use this parameter, which belongs to another module, as the weight (a tied weight).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, std: float = 0.02, weight: Parameter | None = None) -> None:
+        self.weight = Parameter(outputs, inputs) if weight is None else weight
+        self.bias = Parameter(outputs)
+        self.std = std
+        self.tied = weight is not None
+        if _initialise:
+            self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Weight from a truncated normal, bias zero; a tied weight is left to its owner."""
+        if not self.tied:
+            self.weight.data = truncated_normal(self.weight.shape, self.std)
+        self.bias.data = np.zeros(self.bias.shape, np.float32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., I) to (..., O)."""
+        return ops.linear(x, self.weight, self.bias)
+
+
+class Embedding(Module):
+    """A table of rows, `weight` (V, H), looked up by number."""
+
+    def __init__(self, count: int, size: int, *, std: float = 0.02) -> None:
+        self.weight = Parameter(count, size)
+        self.std = std
+        if _initialise:
+            self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Rows from a truncated normal."""
+        self.weight.data = truncated_normal(self.weight.shape, self.std)
+
+    def forward(self, ids: Any) -> Tensor:
+        """Integers (...) to (..., H)."""
+        return ops.embedding(ids, self.weight)
+
+
+class LayerNorm(Module):
+    """Layer normalisation; the scale gamma is called `weight` and the shift beta `bias`, as in checkpoints."""
+
+    def __init__(self, size: int, *, eps: float = 1e-12) -> None:
+        self.weight = Parameter(size)
+        self.bias = Parameter(size)
+        self.eps = eps
+        if _initialise:
+            self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Scale one, shift zero."""
+        self.weight.data = np.ones(self.weight.shape, np.float32)
+        self.bias.data = np.zeros(self.bias.shape, np.float32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., H) to (..., H)."""
+        return ops.layer_norm(x, self.weight, self.bias, eps=self.eps)
+
+
+class Dropout(Module):
+    """Dropout with probability `p` while training."""
+
+    def __init__(self, p: float) -> None:
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape; unchanged in evaluation mode."""
+        return ops.dropout(x, self.p, training=self.training)
