@@ -1,0 +1,375 @@
+"""`BertTokenizer`: texts in, the model's arguments out, with the interface people know from transformers."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minibert.tokenizer import decoding, files
+from minibert.tokenizer.added import AddedToken
+from minibert.tokenizer.basic import BasicTokenizer
+from minibert.tokenizer.batch import BatchEncoding
+from minibert.tokenizer.cutter import Cutter, TokenSequence
+from minibert.tokenizer.encoding import Encoding, assemble, plan_windows
+from minibert.tokenizer.inputs import Sample, samples
+from minibert.tokenizer.options import NO_LIMIT, Options, check_side, padded_length, resolve_options
+from minibert.tokenizer.padding import pad_rows
+from minibert.tokenizer.vocabulary import Vocabulary
+from minibert.tokenizer.wordpiece import MAX_CHARS_PER_WORD, WordPiece
+
+
+class BertTokenizer(Vocabulary):
+    """BERT's tokenizer: basic tokenization, WordPiece, [CLS] and [SEP].
+
+    Args:
+        vocab: a vocab.txt, a list of tokens, or a mapping token -> id (`vocab_file` is another name for it).
+        do_lower_case: for uncased models.
+        strip_accents: remove accents; None: exactly when lower-casing.
+        tokenize_chinese_chars: make each Chinese character a word.
+        unk_token ... mask_token: the special tokens' names. One that the vocabulary lacks is added behind it.
+        model_max_length: the most tokens the model takes; None: no limit is known.
+        padding_side, truncation_side: "right" or "left".
+        clean_up_tokenization_spaces: whether `decode` contracts "it ' s" too (see `decode`).
+        extra_special_tokens: more strings that are never split.
+        added_tokens: (id or None, AddedToken), as files give them.
+
+    Raises:
+        ValueError: a vocabulary that is missing, empty, has a token twice or no [UNK].
+    """
+
+    model_input_names = ("input_ids", "token_type_ids", "attention_mask")
+
+    def __init__(
+        self,
+        vocab: str | Path | Mapping[str, int] | Iterable[str] | None = None,
+        *,
+        vocab_file: str | Path | None = None,
+        do_lower_case: bool = True,
+        strip_accents: bool | None = None,
+        tokenize_chinese_chars: bool = True,
+        unk_token: str = "[UNK]",
+        sep_token: str = "[SEP]",
+        pad_token: str = "[PAD]",
+        cls_token: str = "[CLS]",
+        mask_token: str = "[MASK]",
+        model_max_length: int | None = None,
+        padding_side: str = "right",
+        truncation_side: str = "right",
+        clean_up_tokenization_spaces: bool = False,
+        extra_special_tokens: Sequence[str] = (),
+        added_tokens: Iterable[tuple[int | None, AddedToken]] = (),
+        max_input_chars_per_word: int = MAX_CHARS_PER_WORD,
+    ) -> None:
+        source = vocab_file if vocab is None else vocab
+        if source is None:
+            raise ValueError("give a vocabulary: BertTokenizer('vocab.txt') or BertTokenizer.from_pretrained(folder)")
+        special = {
+            "unk_token": unk_token,
+            "sep_token": sep_token,
+            "pad_token": pad_token,
+            "cls_token": cls_token,
+            "mask_token": mask_token,
+        }
+        super().__init__(source, special, extra_special_tokens, added_tokens)
+        self.basic = BasicTokenizer(do_lower_case, strip_accents, tokenize_chinese_chars)
+        self.wordpiece = WordPiece(self._base, unk_token, max_input_chars_per_word)
+        self.model_max_length = NO_LIMIT if model_max_length is None else int(model_max_length)
+        self.padding_side = check_side("padding_side", padding_side)
+        self.truncation_side = check_side("truncation_side", truncation_side)
+        self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+        self.pad_token_type_id = 0
+        self.name_or_path = ""
+        self._warned_of_length = False
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """The cutter knows the added tokens; what it remembers of words is void when they change."""
+        added = [token for _, token in self._added.values()]
+        self._cutter = Cutter(self.basic, self.wordpiece, added, self.get_added_vocab())
+
+    # ---- files
+
+    @classmethod
+    def from_vocab(cls, vocab: str | Path | Mapping[str, int] | Iterable[str], **options: Any) -> BertTokenizer:
+        """The same as `BertTokenizer(vocab, **options)`."""
+        return cls(vocab, **options)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        local_files_only: bool = False,
+        **overrides: Any,
+    ) -> BertTokenizer:
+        """Reads a folder (or a vocab.txt), or fetches a tokenizer from the hub by name.
+
+        `overrides` are arguments of `BertTokenizer` that win over what the files say.
+        Raises ValueError where there is nothing to read or it is not a BERT tokenizer.
+        """
+        path = Path(name_or_folder).expanduser()
+        if path.is_file():
+            return cls(path, **overrides)
+        if not path.is_dir():
+            from minibert.checkpoint import resolve
+
+            path = resolve(
+                os.fspath(name_or_folder),
+                files=files.FILES,
+                revision=revision,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+            )
+        vocab, added, settings = files.read_folder(path)
+        tokenizer = cls(vocab, **({"added_tokens": added} | settings | overrides))
+        tokenizer.name_or_path = os.fspath(name_or_folder)
+        return tokenizer
+
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json, all or nothing."""
+        settings = {
+            "do_lower_case": self.basic.do_lower_case,
+            "strip_accents": self.basic.strip_accents,
+            "tokenize_chinese_chars": self.basic.tokenize_chinese_chars,
+            "model_max_length": self.model_max_length,
+            "padding_side": self.padding_side,
+            "truncation_side": self.truncation_side,
+            "clean_up_tokenization_spaces": self.clean_up_tokenization_spaces,
+            "extra_special_tokens": self.extra_special_tokens,
+            "max_input_chars_per_word": self.wordpiece.max_chars,
+            **self.special_tokens_map,
+        }
+        files.write_folder(Path(folder), self._base, self._added, settings)
+
+    # ---- added tokens
+
+    def add_tokens(
+        self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
+    ) -> int:
+        """Adds tokens that are never split; returns how many are new. The model's embeddings must grow with them.
+
+        A plain string that is not special is looked for in the normalised text, so that an uncased tokenizer finds
+        "NewTok" in any case.
+        """
+        tokens = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
+        whole = [
+            AddedToken(token, normalized=not special_tokens, special=special_tokens)
+            if isinstance(token, str)
+            else token
+            for token in tokens
+        ]
+        count = sum([self._add(token) for token in whole if token.content])
+        self._refresh()
+        return count
+
+    def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
+        """{"mask_token": "<mask>", "extra_special_tokens": [...]}: names special tokens and adds those that are new."""
+        before = len(self)
+        for name, value in special_tokens_dict.items():
+            if name in ("extra_special_tokens", "additional_special_tokens"):
+                self.extra_special_tokens = [AddedToken.from_json(_json(token)).content for token in value]
+            elif name in files.SPECIAL_NAMES:
+                setattr(self, name, AddedToken.from_json(_json(value)).content)
+            else:
+                names = ", ".join((*files.SPECIAL_NAMES, "extra_special_tokens"))
+                raise ValueError(f"there is no special token called {name!r}; there are {names}")
+        self._add_missing(AddedToken(token) for token in self.all_special_tokens)
+        self._refresh()
+        return len(self) - before
+
+    # ---- text to ids
+
+    def __call__(
+        self,
+        text: Any,
+        text_pair: Any = None,
+        *,
+        add_special_tokens: bool = True,
+        padding: bool | str = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        is_split_into_words: bool = False,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        truncation_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool = True,
+        return_attention_mask: bool = True,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_offsets_mapping: bool = False,
+        return_length: bool = False,
+    ) -> BatchEncoding:
+        """Tokenizes a text, a pair, or a batch of either.
+
+        Args:
+            text: a string or a list of strings; with `is_split_into_words`, lists of words instead of strings. A batch
+                may also be a list of pairs.
+            text_pair: the second texts.
+            padding: True or "longest", "max_length" (to `max_length`, or to the model's), False or "do_not_pad".
+            truncation: True or "longest_first", "only_first", "only_second", False or "do_not_truncate".
+            max_length: the most tokens in a row, special ones counted; the model's if None. Given alone it truncates.
+            stride: how many tokens neighbouring windows share when a text overflows.
+            return_overflowing_tokens: give the windows that do not fit as further rows;
+                `overflow_to_sample_mapping` then says which sample a row belongs to.
+            return_tensors: None for lists, "np" for int64 arrays (B, S).
+
+        Returns:
+            A `BatchEncoding` with input_ids, token_type_ids, attention_mask, and as asked special_tokens_mask,
+            offset_mapping (characters of the original text), length. Lists of a single text have no batch axis.
+
+        Raises:
+            ValueError: what was given is not text, or options contradict each other or the text.
+        """
+        options = resolve_options(
+            padding, truncation, max_length, stride, pad_to_multiple_of, padding_side, truncation_side, self
+        )
+        given, is_batch = samples(text, text_pair, is_split_into_words)
+        rows: list[Encoding] = []
+        owners: list[int] = []
+        kept: list[int] = []  # lengths of the first row of each sample: they decide the padding
+        for owner, sample in enumerate(given):
+            windows = self._rows(sample, options, add_special_tokens, return_overflowing_tokens)
+            kept.append(len(windows[0]))
+            rows += windows
+            owners += [owner] * len(windows)
+        self._warn_if_long(max(map(len, rows)), options)
+        length = padded_length(kept, options)
+        if length is not None:
+            pad_id, type_id = self.pad_token_id, self.pad_token_type_id
+            rows = [row.padded(length, pad_id, type_id, options.padding_side) for row in rows]
+
+        data: dict[str, Any] = {"input_ids": [row.ids for row in rows]}
+        if return_token_type_ids:
+            data["token_type_ids"] = [row.type_ids for row in rows]
+        if return_attention_mask:
+            data["attention_mask"] = [row.attention_mask for row in rows]
+        if return_special_tokens_mask:
+            data["special_tokens_mask"] = [row.special_tokens_mask for row in rows]
+        if return_offsets_mapping:
+            data["offset_mapping"] = [row.offsets for row in rows]
+        if not is_batch and return_tensors is None and not return_overflowing_tokens:
+            data = {name: values[0] for name, values in data.items()}
+        if return_length:
+            data["length"] = [len(row) for row in rows]
+        if return_overflowing_tokens:
+            data["overflow_to_sample_mapping"] = owners
+        return BatchEncoding(data, rows).convert_to_tensors(return_tensors)
+
+    def _rows(self, sample: Sample, options: Options, specials: bool, overflowing: bool) -> list[Encoding]:
+        """The row of a sample, and with `overflowing` the rows of what did not fit into it."""
+        texts = [TokenSequence(self._cutter, text) for text in sample]
+        room = options.room(self.num_special_tokens_to_add(len(texts) > 1) if specials else 0)
+        cls_id = self.cls_token_id if specials else None
+        rows: list[Encoding] = []
+        lengths = [len(text) for text in texts]
+        for windows in plan_windows(lengths, room, options.truncation, options.stride, options.truncation_side):
+            rows.append(assemble(texts, windows, cls_id, self.sep_token_id, self._tokens))
+            if not overflowing:
+                break
+        return rows
+
+    def _warn_if_long(self, length: int, options: Options) -> None:
+        if options.max_length is None and length > self.model_max_length and not self._warned_of_length:
+            self._warned_of_length = True
+            warnings.warn(
+                f"a text has {length} tokens and the model takes {self.model_max_length}: it will refuse them;"
+                " truncation=True cuts texts to what fits",
+                stacklevel=3,
+            )
+
+    def encode(self, text: Any, text_pair: Any = None, **options: Any) -> list[int]:
+        """`input_ids` of a text or pair; options as for a call."""
+        ids: list[int] = self(text, text_pair, **options)["input_ids"]
+        return ids
+
+    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
+        """The tokens of a text or pair as strings: tokenize("unaffable") -> ["una", "##ffa", "##ble"]."""
+        return self(text, pair, add_special_tokens=add_special_tokens, truncation=False).tokens()
+
+    def num_special_tokens_to_add(self, pair: bool = False) -> int:
+        """2 ([CLS] A [SEP]), or 3 for a pair."""
+        return 3 if pair else 2
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        return self.model_max_length - self.num_special_tokens_to_add()
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        return self.model_max_length - self.num_special_tokens_to_add(True)
+
+    def build_inputs_with_special_tokens(self, first: Sequence[int], second: Sequence[int] | None = None) -> list[int]:
+        """[CLS] first [SEP], or [CLS] first [SEP] second [SEP], from ids to ids."""
+        tail = [] if second is None else [*second, self.sep_token_id]
+        return [self.cls_token_id, *first, self.sep_token_id, *tail]
+
+    def create_token_type_ids_from_sequences(
+        self, first: Sequence[int], second: Sequence[int] | None = None
+    ) -> list[int]:
+        """The token types of `build_inputs_with_special_tokens`: 0 for the first text, 1 for the second."""
+        return [0] * (len(first) + 2) + ([] if second is None else [1] * (len(second) + 1))
+
+    def pad(
+        self,
+        encoded_inputs: Any,
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool = True,
+        return_tensors: str | None = None,
+    ) -> BatchEncoding:
+        """Pads what calls returned, one by one or as a batch: a mapping of lists, or a list of mappings."""
+        options = resolve_options(padding, False, max_length, 0, pad_to_multiple_of, padding_side, None, self)
+        pads = {"input_ids": self.pad_token_id, "token_type_ids": self.pad_token_type_id}
+        return pad_rows(encoded_inputs, options, pads, return_attention_mask).convert_to_tensors(return_tensors)
+
+    # ---- ids to text
+
+    def decode(
+        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> Any:
+        """The text of ids (a list, an array, or one id), or the texts of a batch of them.
+
+        Pieces are joined and punctuation closed up; `clean_up_tokenization_spaces` also closes up contractions that
+        the tokens spread ("it's" came as it ' s). Ids that no token has are left out.
+        """
+        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
+        if isinstance(ids, int):
+            ids = [ids]
+        if len(ids) and isinstance(ids[0], list | tuple):
+            return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
+        special = {token for token, (_, added) in self._added.items() if added.special} if skip_special_tokens else ()
+        tokens = [token for token in self.convert_ids_to_tokens(ids) if token is not None and token not in special]
+        text = decoding.join(tokens)
+        wanted = (
+            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        )
+        return decoding.clean_up(text) if wanted else text
+
+    def batch_decode(
+        self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> list[str]:
+        """`decode` for each row."""
+        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in sequences]
+
+    def convert_tokens_to_string(self, tokens: Iterable[str]) -> str:
+        """The text of tokens: ["he", "##llo", "."] -> "hello."."""
+        return decoding.join(tokens)
+
+    def __repr__(self) -> str:
+        case = "uncased" if self.basic.do_lower_case else "cased"
+        return (
+            f"BertTokenizer({self.name_or_path!r}, {case}, {len(self)} tokens, at most {self.model_max_length} a row)"
+        )
+
+
+def _json(token: Any) -> Any:
+    return token.to_json() if isinstance(token, AddedToken) else token

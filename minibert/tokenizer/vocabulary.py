@@ -1,0 +1,191 @@
+"""Tokens and their ids: the vocabulary of the model, the tokens added to it, and the special ones by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+
+from minibert.tokenizer.added import AddedToken
+from minibert.tokenizer.files import SPECIAL_NAMES, index_tokens, read_vocab
+
+
+class Vocabulary:
+    """The part of BertTokenizer that knows ids; it never looks at a text.
+
+    `vocab` is a vocab.txt, a list of tokens (their places are the ids) or a mapping token -> id.
+    """
+
+    unk_token: str
+    sep_token: str
+    pad_token: str
+    cls_token: str
+    mask_token: str
+
+    def __init__(
+        self,
+        vocab: str | Path | Mapping[str, int] | Iterable[str],
+        special: Mapping[str, str],
+        extra_special_tokens: Sequence[str],
+        added_tokens: Iterable[tuple[int | None, AddedToken]],
+    ) -> None:
+        self._base = _base_vocabulary(vocab)
+        for name in SPECIAL_NAMES:
+            if not isinstance(special[name], str) or not special[name]:
+                raise ValueError(f"{name} must be a token, not {special[name]!r}")
+            setattr(self, name, special[name])
+        if self.unk_token not in self._base:
+            raise ValueError(
+                f"the vocabulary has no {self.unk_token!r}: words it does not cover could not be written"
+                " (another name for it can be given as unk_token)"
+            )
+        self.extra_special_tokens = list(extra_special_tokens)
+        self._added: dict[str, tuple[int, AddedToken]] = {}
+        for id, token in added_tokens:
+            self._add(token, id)
+        self._add_missing(AddedToken(token) for token in self.all_special_tokens)
+
+    def _add(self, token: AddedToken, id: int | None = None) -> bool:
+        """Registers a token under the id it has, or under `id`, or under a new one. False: nothing changed."""
+        known = self._id_of(token.content)
+        if known is None:
+            known = id if id is not None else 1 + max(self.get_vocab().values())
+            if known in self.get_vocab().values():
+                raise ValueError(
+                    f"the added token {token.content!r} has the id {known} of {self.convert_ids_to_tokens(known)!r}"
+                )
+        changed = self._added.get(token.content) != (known, token)
+        self._added[token.content] = (known, token)
+        self.__dict__.pop("_tokens", None)
+        return changed
+
+    def _add_missing(self, tokens: Iterable[AddedToken]) -> None:
+        for token in tokens:
+            if token.content not in self._added:
+                self._add(token)
+
+    def _id_of(self, token: str) -> int | None:
+        return self._added[token][0] if token in self._added else self._base.get(token)
+
+    @cached_property
+    def _tokens(self) -> dict[int, str]:
+        return {id: token for token, id in self.get_vocab().items()}
+
+    # ---- sizes and tables
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens of the model's vocabulary, added ones not counted; `len(tokenizer)` counts them."""
+        return len(self._base)
+
+    def __len__(self) -> int:
+        return len(self.get_vocab())
+
+    def __bool__(self) -> bool:
+        return True
+
+    def get_vocab(self) -> dict[str, int]:
+        """token -> id, with the added tokens."""
+        return self._base | {token: id for token, (id, _) in self._added.items()}
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        return self.get_vocab()
+
+    def get_added_vocab(self) -> dict[str, int]:
+        """token -> id of the tokens that are never split."""
+        return {token: id for token, (id, _) in sorted(self._added.items(), key=lambda entry: entry[1][0])}
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """id -> added token."""
+        return dict(sorted(self._added.values(), key=lambda entry: entry[0]))
+
+    # ---- special tokens
+
+    @property
+    def unk_token_id(self) -> int:
+        return self.convert_tokens_to_ids(self.unk_token)
+
+    @property
+    def sep_token_id(self) -> int:
+        return self.convert_tokens_to_ids(self.sep_token)
+
+    @property
+    def pad_token_id(self) -> int:
+        return self.convert_tokens_to_ids(self.pad_token)
+
+    @property
+    def cls_token_id(self) -> int:
+        return self.convert_tokens_to_ids(self.cls_token)
+
+    @property
+    def mask_token_id(self) -> int:
+        return self.convert_tokens_to_ids(self.mask_token)
+
+    @property
+    def special_tokens_map(self) -> dict[str, str]:
+        """{"unk_token": "[UNK]", ...}."""
+        return {name: getattr(self, name) for name in SPECIAL_NAMES}
+
+    @property
+    def all_special_tokens(self) -> list[str]:
+        return list(dict.fromkeys([*self.special_tokens_map.values(), *self.extra_special_tokens]))
+
+    @property
+    def all_special_ids(self) -> list[int]:
+        return self.convert_tokens_to_ids(self.all_special_tokens)
+
+    def get_special_tokens_mask(self, token_ids: Sequence[int]) -> list[int]:
+        """1 where an id is a special token's."""
+        special = set(self.all_special_ids)
+        return [int(int(id) in special) for id in token_ids]
+
+    # ---- ids and tokens
+
+    @overload
+    def convert_tokens_to_ids(self, tokens: str) -> int: ...
+    @overload
+    def convert_tokens_to_ids(self, tokens: list[str] | tuple[str, ...]) -> list[int]: ...
+    def convert_tokens_to_ids(self, tokens: str | list[str] | tuple[str, ...]) -> int | list[int]:
+        """The id of a token, or of each of a list; [UNK]'s for what is no token."""
+        if not isinstance(tokens, str):
+            return [self.convert_tokens_to_ids(token) for token in tokens]
+        id = self._id_of(tokens)
+        return self._base[self.unk_token] if id is None else id
+
+    @overload
+    def convert_ids_to_tokens(self, ids: int | np.integer[Any], skip_special_tokens: bool = False) -> str | None: ...
+    @overload
+    def convert_ids_to_tokens(self, ids: Iterable[int], skip_special_tokens: bool = False) -> list[str | None]: ...
+    def convert_ids_to_tokens(
+        self, ids: int | np.integer[Any] | Iterable[int], skip_special_tokens: bool = False
+    ) -> str | list[str | None] | None:
+        """The token of an id, or of each of a list; None for an id that no token has."""
+        if isinstance(ids, int | np.integer):
+            return self._tokens.get(int(ids))
+        skipped = set(self.all_special_ids) if skip_special_tokens else set()
+        return [self._tokens.get(int(id)) for id in ids if int(id) not in skipped]
+
+
+def _base_vocabulary(vocab: Any) -> dict[str, int]:
+    base: dict[str, int]
+    if isinstance(vocab, str | Path):
+        base = read_vocab(vocab)
+    elif isinstance(vocab, Mapping):
+        base = dict(vocab)
+    elif isinstance(vocab, Iterable):
+        base = index_tokens(vocab, "list")
+    else:
+        raise ValueError(f"vocab must be a file, a list of tokens or a mapping token -> id, not {type(vocab).__name__}")
+    if not base:
+        raise ValueError("the vocabulary is empty")
+    entries: Iterable[tuple[Any, Any]] = base.items()
+    if not all(isinstance(token, str) and isinstance(id, int) and id >= 0 for token, id in entries):
+        raise ValueError("a vocabulary maps strings to non-negative integers")
+    if len(set(base.values())) != len(base):
+        raise ValueError("two tokens of the vocabulary have the same id")
+    return base
