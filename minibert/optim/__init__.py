@@ -10,9 +10,10 @@ A training step is always the same five lines, in this order:
 
 The published procedures are
 
-    pretraining (Google)   BertAdam(decay_groups(model, 0.01), lr=1e-4), rate google_warmup_decay, warm-up
-    10,000 of 1,000,000 fine-tuning (usual)    AdamW(decay_groups(model, 0.01), lr=2e-5), clip_grad_norm(...,
-    1.0), rate linear_warmup_decay
+    pretraining, as Google did it:
+        BertAdam(decay_groups(model, 0.01), lr=1e-4), google_warmup_decay with warmup=10_000, total=1_000_000
+    fine-tuning, as people do it:
+        AdamW(decay_groups(model, 0.01), lr=2e-5), clip_grad_norm(..., 1.0), linear_warmup_decay
 """
 
 from minibert.optim.adam import Adam, AdamW, BertAdam, adam_update
