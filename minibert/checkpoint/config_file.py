@@ -57,7 +57,7 @@ def settle_labels(config: Mapping[str, Any], rows: int | None) -> dict[str, Any]
         warnings.warn(
             f"config.json says num_labels {number} but names {len(names)} labels in id2label; taking {number}",
             CheckpointWarning,
-            stacklevel=3,
+            stacklevel=5,
         )
     return relabel(settled, number)
 

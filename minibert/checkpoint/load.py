@@ -21,7 +21,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,6 @@ from minibert.checkpoint.weights import Weights, read_weights
 
 if TYPE_CHECKING:
     from minibert.bert import BertPreTrainedModel
-
     from minibert.config import BertConfig
 
 __all__ = ["LoadingInfo", "load_config", "load_model"]
@@ -110,7 +109,7 @@ def load_model(
     ignore_mismatched_sizes: bool = False,
     output_loading_info: bool = False,
     **overrides: Any,
-) -> Model | tuple[Model, LoadingInfo]:
+) -> Model:
     """A model of class `cls` with the weights of a checkpoint, in evaluation mode.
 
     Args:
@@ -148,7 +147,10 @@ def load_model(
     _fill(model, plan, weights, precision)
     model.eval()
     _tell(cls.__name__, plan, folder)
-    return (model, _info(plan)) if output_loading_info else model
+    if output_loading_info:
+        # Said in the docstring, not in the type: everybody else would have to tell the two apart.
+        return cast(Model, (model, _info(plan)))
+    return model
 
 
 def _precision(dtype: Any, weights: Weights) -> np.dtype[Any]:
@@ -260,7 +262,7 @@ def _tell(model: str, plan: _Plan, folder: Path) -> None:
     fresh = [*plan.names.missing, *plan.mismatched]
     if fresh:
         warnings.warn(
-            f"{model} from {folder}: newly initialised, because the checkpoint has none of that shape: {_some(fresh)}; "
+            f"{model} from {folder}: newly initialised, as the checkpoint has no such weights: {_some(fresh)}; "
             "train the model before you use it",
             CheckpointWarning,
             stacklevel=4,
