@@ -15,9 +15,9 @@ __all__ = ["read_config", "settle_labels"]
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """config.json of `folder`, as it is.
+    """config.json of `folder`.
 
-    A missing `model_type` is taken for BERT's: files of the first years do not have it.
+    A missing or empty `model_type` is taken for BERT's: files of the first years do not have it.
 
     Raises:
         CheckpointError: no such file, not JSON, not a JSON object, or another `model_type` than "bert".
@@ -36,6 +36,8 @@ def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
     kind = config.get("model_type")
     if kind not in (None, "bert"):
         raise CheckpointError(f'{path} has model_type {kind!r}; minibert reads BERT only ("bert", or none given)')
+    if kind is None:
+        config.pop("model_type", None)
     return config
 
 

@@ -65,6 +65,8 @@ def resolve(
         CheckpointError: no such folder and no such repository, nothing usable in it, no permission, no network and
             not cached.
     """
+    if not os.fspath(name_or_folder):
+        raise CheckpointError("the name of the checkpoint is empty; expected a folder or a hub name")
     folder = Path(name_or_folder).expanduser()
     if folder.is_dir():
         return folder
@@ -80,7 +82,7 @@ def resolve(
 
 def _looks_like_a_path(name: str) -> bool:
     """Whether `name` can only be meant as a path: hub names are `name` or `owner/name`, without dots in front."""
-    return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1 or name.endswith("/") or name == ""
+    return name.startswith((".", "~", "/")) or "\\" in name or name.count("/") > 1 or name.endswith("/")
 
 
 def wanted_of(available: Iterable[str], files: Sequence[str]) -> list[str]:

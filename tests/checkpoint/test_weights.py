@@ -77,7 +77,7 @@ def test_half_precision_is_widened(tmp_path: Path) -> None:
         write_safetensors(file, {"brain": (13, 7)}, "bfloat16", {"brain": numbers}.__getitem__)
     weights = read_weights(tmp_path)
     assert weights.stored("brain") == "BF16"
-    # Eight bits of mantissa: the relative error is at most half a unit in the last place, 2**-9 (less than 2**-8).
+    # Eight significant bits: half a unit in the last place is at most 2**-8 of the number.
     np.testing.assert_allclose(weights["brain"], numbers, rtol=2**-8, atol=0)
     np.testing.assert_array_equal(bfloat16_bits(weights["brain"]), bfloat16_bits(numbers))
 
