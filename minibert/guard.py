@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,8 @@ def lock(array: Array) -> None:
         for member in _with_owners(array):
             mark = _marks.get(id(member))
             if mark is None:
+                if not _can_be_made_writeable(member):
+                    continue
                 mark = _marks[id(member)] = _Mark(member, bool(member.flags.writeable))
             mark.count += 1
             member.flags.writeable = False
@@ -62,6 +65,17 @@ def _with_owners(array: Array) -> list[np.ndarray]:
         chain.append(array)
         array = array.base
     return chain
+
+
+def _can_be_made_writeable(array: np.ndarray) -> bool:
+    """Whether NumPy would give the flag back: not if the memory is that of an object without buffer, as torch has."""
+    base: Any = array.base
+    if base is None or isinstance(base, np.ndarray):
+        return True
+    try:
+        return not memoryview(base).readonly
+    except TypeError:
+        return False
 
 
 def _make_writeable(array: np.ndarray) -> None:
