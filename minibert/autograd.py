@@ -131,7 +131,7 @@ class Tensor(Operators):
                 )
             xp = backend.namespace(self.data)
             return xp.ones_like(self.data)
-        dy = backend.asarray(getattr(gradient, "data", gradient), like=self.data)
+        dy = backend.asarray(gradient.data if isinstance(gradient, Tensor) else gradient, like=self.data)
         if tuple(dy.shape) != self.shape:
             raise ValueError(f"the gradient has shape {tuple(dy.shape)}, the tensor {self.shape}; they must be equal")
         return dy

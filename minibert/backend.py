@@ -37,9 +37,9 @@ def asarray(x: Any, *, dtype: str | None = None, like: Array | None = None) -> A
     if like is not None:
         xp = namespace(like)
         if not hasattr(x, "__array_namespace__") or namespace(x) is not xp:
-            x = xp.asarray(_from_python(x), device=like.device)
+            x = xp.asarray(to_numpy(x) if hasattr(x, "get") else _from_python(x), device=like.device)
         return x if x.dtype == like.dtype else xp.astype(x, like.dtype)
-    if not hasattr(x, "__array_namespace__"):
+    if not hasattr(x, "__array_namespace__") or isinstance(x, np.generic):  # NumPy gives 0-d results as scalars
         x = _from_python(x)
     if dtype is None or x.dtype == dtype_of(x, dtype):
         return x

@@ -100,9 +100,7 @@ def binary_cross_entropy(logits: Tensor, targets: Any) -> Tensor:
     Raises:
         ValueError: the shapes differ.
     """
-    targets = backend.asarray(
-        getattr(targets, "data", targets) if isinstance(targets, Tensor) else targets, like=logits.data
-    )
+    targets = backend.asarray(targets.data if isinstance(targets, Tensor) else targets, like=logits.data)
     if tuple(targets.shape) != logits.shape:
         raise ValueError(f"targets have shape {tuple(targets.shape)}, logits {logits.shape}; they must be equal")
     return BinaryCrossEntropy.apply(logits, targets=targets)

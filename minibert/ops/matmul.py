@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
 from minibert.ops.broadcast import unbroadcast

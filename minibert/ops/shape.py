@@ -61,7 +61,7 @@ class Concat(Op):
         axis %= dy.ndim
         parts, start = [], 0
         for length in lengths:
-            parts.append(dy[(slice(None),) * axis + (slice(start, start + length),)])
+            parts.append(dy[(slice(None),) * axis + (slice(start, start + length), ...)])
             start += length
         return tuple(parts)
 
@@ -114,4 +114,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
             return take_rows(x, key)
     elif isinstance(key, tuple) and any(isinstance(k, list) or hasattr(k, "__array_namespace__") for k in key):
         raise ValueError("indexing with several index arrays is not supported; take rows first, then slice")
+    else:
+        key = key if isinstance(key, tuple) else (key,)
+        key = key if any(k is Ellipsis for k in key) else (*key, Ellipsis)  # the standard leaves no axis unsaid
     return GetItem.apply(x, key=key)
