@@ -11,7 +11,7 @@ from typing import Any
 
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning, one_line
 
-__all__ = ["read_config", "settle_labels"]
+__all__ = ["read_config", "relabel", "settle_labels"]
 
 
 def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:

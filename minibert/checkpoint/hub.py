@@ -67,11 +67,14 @@ def resolve(
     """
     if not os.fspath(name_or_folder):
         raise CheckpointError("the name of the checkpoint is empty; expected a folder or a hub name")
-    folder = Path(name_or_folder).expanduser()
-    if folder.is_dir():
-        return folder
-    if folder.exists():
-        raise CheckpointError(f"{folder} is a file; expected the folder that holds config.json and the weights")
+    try:
+        folder = Path(name_or_folder).expanduser()
+        if folder.is_dir():
+            return folder
+        if folder.exists():
+            raise CheckpointError(f"{folder} is a file; expected the folder that holds config.json and the weights")
+    except (OSError, RuntimeError) as error:  # a name too long, a folder without permission, no such ~user
+        raise CheckpointError(f"{one_line(name_or_folder, 80)} is no usable path: {one_line(error, 100)}") from error
     if not isinstance(name_or_folder, str) or _looks_like_a_path(name_or_folder):
         raise CheckpointError(f"there is no folder {folder}; expected a folder with config.json and model.safetensors")
     repository = _Repository(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert.checkpoint.config_file import relabel
 from minibert.checkpoint.errors import CheckpointError, one_line
 from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT
 from minibert.checkpoint.safetensors_file import write_safetensors
@@ -54,6 +55,8 @@ def save_model(
     """
     state = without_doubles({name: np.asarray(array) for name, array in model.state_dict().items()})
     config = dict(model.config.to_dict())
+    if "qa_outputs.weight" in state:  # transformers makes this head of num_labels rows, though it can only be two
+        config = relabel(config, len(state["qa_outputs.weight"]))
     config["architectures"] = [type(model).__name__]
     return write_checkpoint(
         folder,

@@ -88,6 +88,12 @@ def test_a_path_that_is_not_there(name: str) -> None:
         resolve(Path("surely/nowhere"))
 
 
+@pytest.mark.parametrize("name", ["n" * 5000, "~nobody-of-that-name/model"])
+def test_what_the_system_refuses_as_a_path(name: str) -> None:
+    with pytest.raises(CheckpointError, match="is no usable path"):
+        resolve(name)
+
+
 def test_no_name_at_all() -> None:
     with pytest.raises(CheckpointError, match="is empty; expected a folder or a hub name"):
         resolve("")
