@@ -1,0 +1,78 @@
+"""feature-extraction: the vectors that the encoder makes of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minibert.bert import BertModel
+from minibert.pipelines.base import Options, Pipeline
+from minibert.pipelines.batching import Row
+
+__all__ = ["FeatureExtractionPipeline"]
+
+POOLS = (None, "none", "cls", "mean")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureOptions(Options):
+    """Options of feature-extraction.
+
+    Attributes:
+        return_tensors: arrays instead of lists.
+        pool: one vector for a text instead of one for each token: "cls", that of [CLS], or "mean", the mean over the
+            tokens, [CLS] and [SEP] included (Reimers and Gurevych 2019, section 3).
+        normalize: scale each vector to length one, so that a dot product is a cosine.
+    """
+
+    return_tensors: bool | str = False
+    pool: str | None = None
+    normalize: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pool not in POOLS:
+            raise ValueError(f"unknown pool {self.pool!r}; expected None, 'cls' or 'mean'")
+
+
+class FeatureExtractionPipeline(Pipeline):
+    """Last hidden states of texts.
+
+    Called with a text, it gives (1, S, H) as nested lists, or as an array with `return_tensors`; with `pool`, (H,).
+    A list of texts gives a list of these. A model with a head lends its encoder.
+    """
+
+    task = "feature-extraction"
+    architectures = ("BertPreTrainedModel",)
+    option_type = FeatureOptions
+
+    def prepare(self, item: Any, options: FeatureOptions) -> list[Row]:
+        """One row."""
+        return [self.encode(item, options=options)]
+
+    def forward(self, inputs: dict[str, np.ndarray], rows: Sequence[Row], options: FeatureOptions) -> list[np.ndarray]:
+        """(S, H) of each row, or (H,) if pooled."""
+        encoder = self.model if isinstance(self.model, BertModel) else self.model.bert  # type: ignore[attr-defined]
+        hidden = encoder(**inputs).last_hidden_state.numpy()  # (B, S, H)
+        return [_pooled(h[: len(row)], row, options) for h, row in zip(hidden, rows, strict=True)]
+
+    def finish(self, item: Any, rows: Sequence[Row], kept: Sequence[Any], options: FeatureOptions) -> Any:
+        """The vectors, in the form that was asked for."""
+        vectors: np.ndarray = kept[0] if kept[0].ndim == 1 else kept[0][None]  # (H,) or (1, S, H)
+        return vectors if options.return_tensors else vectors.tolist()
+
+
+def _pooled(hidden: np.ndarray, row: Row, options: FeatureOptions) -> np.ndarray:
+    """(S, H) or (H,) from (S, H)."""
+    x = hidden.copy()  # not a view that would keep the whole batch in memory
+    if options.pool == "cls":
+        x = x[0]  # (H,)
+    elif options.pool == "mean":
+        x = x[np.asarray(row.attention_mask) == 1].mean(axis=0)  # (H,)
+    if options.normalize:
+        length = np.linalg.norm(x, axis=-1, keepdims=True)
+        x /= np.where(length == 0, 1, length)  # pads are zero vectors and stay that
+    return x
