@@ -50,7 +50,7 @@ def settle_labels(config: Mapping[str, Any], rows: int | None) -> dict[str, Any]
     """
     settled = dict(config)
     number, names = settled.get("num_labels"), settled.get("id2label")
-    if number is None or not isinstance(names, Mapping) or len(names) == number:
+    if not isinstance(number, int) or not isinstance(names, Mapping) or len(names) == number:
         return settled
     if rows == len(names):
         settled["num_labels"] = rows

@@ -69,7 +69,7 @@ def convert(
     chosen, left_out = _chosen(weights)
     if not chosen:
         raise CheckpointError(f"{folder} has no floating-point weights; expected a BERT checkpoint")
-    rows = weights.shape(chosen["classifier.weight"])[0] if "classifier.weight" in chosen else None
+    rows = next(iter(weights.shape("classifier.weight")), None) if "classifier.weight" in weights else None
     config = settle_labels(config, rows)
     if not config.get("architectures"):
         config["architectures"] = [guess_architecture(chosen)]

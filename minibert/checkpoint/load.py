@@ -72,8 +72,8 @@ def load_config(folder: Path, weights: Weights, overrides: Mapping[str, Any]) ->
     """
     from minibert.config import BertConfig
 
-    classifier = [weights.shape(name) for name in weights if name == "classifier.weight"]
-    settings = settle_labels(read_config(folder), classifier[0][0] if classifier else None)
+    rows = next(iter(weights.shape("classifier.weight")), None) if "classifier.weight" in weights else None
+    settings = settle_labels(read_config(folder), rows)
     return BertConfig.from_dict(_overridden(settings, overrides))
 
 
@@ -89,9 +89,9 @@ def _overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
                 f"from_pretrained got {name!r}, which is neither an option of it nor a setting of BertConfig"
             )
     changed = {**settings, **overrides}
-    if "num_labels" in overrides:
+    if isinstance(overrides.get("num_labels"), int):
         # New names for a new number of labels, unless they were given too.
-        changed = relabel(changed, int(overrides["num_labels"]))
+        changed = relabel(changed, overrides["num_labels"])
     return changed
 
 

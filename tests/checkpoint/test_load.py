@@ -262,6 +262,7 @@ def test_nothing_is_drawn_when_everything_arrives(
         ({"device_map": "auto"}, "'device_map', which is neither an option"),
         ({"hidden_act": "swish-ish"}, "unknown hidden_act 'swish-ish'"),
         ({"num_labels": -1}, "num_labels must be a positive integer"),
+        ({"num_labels": "many"}, "num_labels must be a positive integer"),
     ],
 )
 def test_options_that_cannot_be(write: Write, state: MakeState, options: dict[str, Any], message: str) -> None:
