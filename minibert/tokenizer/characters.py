@@ -98,7 +98,7 @@ def is_space(char: str) -> bool:
 
 def is_control(char: str) -> bool:
     """Characters that are dropped: controls, formats, private use, U+FFFD."""
-    return char in CONTROLS or any(first <= ord(char) <= last for first, last in PRIVATE_BLOCKS)
+    return char in CONTROLS or (char >= "\ue000" and any(first <= ord(char) <= last for first, last in PRIVATE_BLOCKS))
 
 
 def is_mark(char: str) -> bool:
@@ -110,7 +110,7 @@ def is_punctuation(char: str) -> bool:
 
 
 def is_chinese(char: str) -> bool:
-    return any(first <= ord(char) <= last for first, last in CHINESE_BLOCKS)
+    return char >= "\u3400" and any(first <= ord(char) <= last for first, last in CHINESE_BLOCKS)
 
 
 def decomposed(char: str) -> str:

@@ -54,8 +54,12 @@ def resolve_options(
     truncation_side: str | None,
     tokenizer: Defaults,
 ) -> Options:
-    """`max_length` alone truncates; without it the model's length counts, and where that is unknown nothing is cut."""
-    if max_length is not None and padding in (False, "do_not_pad") and truncation is None:
+    """The options with every "as usual" replaced by what it means.
+
+    `max_length` alone (`padding` and `truncation` left as they are) truncates. Without it the model's length counts,
+    and where that is unknown nothing is cut or filled up.
+    """
+    if max_length is not None and padding is False and truncation is None:
         truncation = True
     pad = _choice("padding", padding, {True: "longest", False: "do_not_pad"}, PADDINGS)
     cut = _choice(
