@@ -10,7 +10,7 @@ B sequences, S positions, T real tokens, H hidden size, N heads, D = H / N, F in
 from __future__ import annotations
 
 from os import PathLike
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 from minibert import ops
 from minibert.autograd import Tensor
@@ -175,7 +175,7 @@ class BertPreTrainedModel(Module):
         """
         from minibert.checkpoint import load_model
 
-        return cast(Self, load_model(cls, name_or_folder, **options))
+        return load_model(cls, name_or_folder, **options)
 
     def save_pretrained(self, folder: str | PathLike[str], **options: Any) -> None:
         """Write config.json and model.safetensors, which `from_pretrained` and other BERT libraries read.

@@ -64,9 +64,9 @@ class BertConfig:
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._check()
         if len(self.id2label) != self.num_labels:  # num_labels wins: it is what the weights were made with
             self.id2label = {i: f"LABEL_{i}" for i in range(self.num_labels)}
-        self._check()
 
     @property
     def label2id(self) -> dict[str, int]:
@@ -90,6 +90,8 @@ class BertConfig:
             raise ValueError(
                 f"unknown configuration value {', '.join(unknown)}; BertConfig knows {', '.join(sorted(known))}"
             )
+        if (kind := values.get("model_type", "bert")) != "bert":
+            raise ValueError(f"this is a configuration of a {kind!r} model, not of a BERT")
         merged = {**values, **overrides}
         labels = merged.get("id2label") or {}
         if "num_labels" in overrides and "id2label" not in overrides and len(labels) != overrides["num_labels"]:
@@ -101,7 +103,9 @@ class BertConfig:
         if "num_labels" not in merged and labels:
             merged["num_labels"] = len(labels)
         own = {name: value for name, value in merged.items() if name in known}
-        return cls(**own, extra={name: value for name, value in values.items() if name not in known})
+        made_here = known | {"label2id", "model_type"}
+        extra = {name: value for name, value in values.items() if name not in made_here}
+        return cls(**own, extra=extra)
 
     def to_dict(self) -> dict[str, Any]:
         """The contents of a config.json: the fields, and what came along in `extra`."""
@@ -136,8 +140,6 @@ class BertConfig:
                 raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
         if self.problem_type not in _PROBLEM_TYPES:
             raise ValueError(f"unknown problem_type {self.problem_type!r}; expected one of {_PROBLEM_TYPES}")
-        if self.extra.get("model_type", "bert") != "bert":
-            raise ValueError(f"this is a configuration of a {self.extra['model_type']!r} model, not of a BERT")
         if self.extra.get("position_embedding_type", "absolute") != "absolute":
             raise ValueError(
                 f"position_embedding_type {self.extra['position_embedding_type']!r}: only 'absolute' is built"

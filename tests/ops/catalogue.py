@@ -1,7 +1,7 @@
 """One way to try every op: drawn shapes, drawn values, and how to call it.
 
-A `Case` is a function of float64 arrays together with those arrays. The gradient checks, the run on strict arrays and the
-kernels' parity tests all walk over `CASES`; a test holds the table against the list of ops that exist.
+A `Case` is a function of float64 arrays together with those arrays. The gradient checks, the run on strict arrays and
+the kernels' parity tests all walk over `CASES`; a test holds the table against the list of ops that exist.
 """
 
 from __future__ import annotations

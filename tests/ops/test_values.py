@@ -109,7 +109,7 @@ def test_binary_cross_entropy_does_not_overflow() -> None:
 
 
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=5).filter(sum), st.integers(1, 3), st.integers(1, 5))
-def test_attention_by_loops(lengths: list[int], N: int, D: int) -> None:  # noqa: N803
+def test_attention_by_loops(lengths: list[int], N: int, D: int) -> None:
     rng = np.random.default_rng(sum(lengths))
     starts = [0, *np.cumsum(lengths).tolist()]
     q, k, v = (rng.standard_normal((starts[-1], N, D)) for _ in range(3))
@@ -145,7 +145,9 @@ def test_attention_dropout_drops_weights_not_scores() -> None:
 
 
 def test_linear_weight_is_out_by_in() -> None:
-    y = ops.linear(Tensor(np.array([[1.0, 10.0]])), Tensor(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])), Tensor(np.zeros(3)))
+    y = ops.linear(
+        Tensor(np.array([[1.0, 10.0]])), Tensor(np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])), Tensor(np.zeros(3))
+    )
     np.testing.assert_array_equal(y, [[21.0, 43.0, 65.0]])
 
 

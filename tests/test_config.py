@@ -1,0 +1,61 @@
+"""BertConfig: published files in, published files out, and nonsense refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from minibert import BertConfig
+
+
+def test_defaults_are_bert_base() -> None:
+    config = BertConfig()
+    assert (config.hidden_size, config.num_hidden_layers, config.num_attention_heads) == (768, 12, 12)
+    assert config.head_size == 64
+    assert config.layer_norm_eps == 1e-12
+
+
+def test_what_is_not_known_is_kept() -> None:
+    values = {"vocab_size": 99, "gradient_checkpointing": False, "model_type": "bert", "transformers_version": "4.8.2"}
+    config = BertConfig.from_dict(values)
+    assert config.vocab_size == 99
+    written = config.to_dict()
+    assert written["gradient_checkpointing"] is False
+    assert written["model_type"] == "bert"
+    assert BertConfig.from_dict(written) == config
+
+
+def test_labels() -> None:
+    assert BertConfig.from_dict({"id2label": {"0": "bad", "1": "good", "2": "fine"}}).num_labels == 3
+    config = BertConfig.from_dict({"id2label": {"0": "bad", "1": "good"}, "num_labels": 50})
+    assert config.num_labels == 50  # what the weights were made with
+    assert config.id2label[49] == "LABEL_49"
+    config = BertConfig.from_dict({"id2label": {"0": "bad", "1": "good"}}, num_labels=3)
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    assert config.label2id["LABEL_2"] == 2
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"hidden_size": 10, "num_attention_heads": 3}, "not a multiple"),
+        ({"hidden_act": "swoosh"}, "unknown hidden_act 'swoosh'; expected one of gelu"),
+        ({"vocab_size": 0}, "vocab_size must be a positive integer, got 0"),
+        ({"num_hidden_layers": "12"}, "num_hidden_layers must be a positive integer, got '12'"),
+        ({"hidden_dropout_prob": 1.0}, r"hidden_dropout_prob must lie in \[0, 1\)"),
+        ({"position_embedding_type": "relative_key"}, "only 'absolute'"),
+        ({"is_decoder": True}, "decoder"),
+        ({"model_type": "roberta"}, "'roberta'"),
+        ({"problem_type": "guessing"}, "unknown problem_type"),
+        ({"id2label": {"a": "b"}}, "id2label"),
+    ],
+)
+def test_nonsense_is_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BertConfig.from_dict(values)
+
+
+def test_an_override_that_is_no_field() -> None:
+    with pytest.raises(ValueError, match="unknown configuration value hiden_size"):
+        BertConfig.from_dict({}, hiden_size=3)

@@ -1,0 +1,91 @@
+"""Modules: names, state, modes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minibert import BertForMaskedLM
+from minibert.autograd import Tensor
+from minibert.nn import Embedding, LayerNorm, Linear, Module, ModuleList, skip_init
+from tests import tiny
+
+
+class Pair(Module):
+    def __init__(self) -> None:
+        self.first = Linear(3, 2)
+        self.rest = ModuleList([LayerNorm(2), Embedding(5, 3)])
+
+
+def test_names_are_attribute_paths() -> None:
+    assert [name for name, _ in Pair().named_parameters()] == [
+        "first.weight", "first.bias", "rest.0.weight", "rest.0.bias", "rest.1.weight",
+    ]  # fmt: skip
+    assert [name for name, _ in Pair().named_modules()] == ["", "first", "rest", "rest.0", "rest.1"]
+    assert Pair().num_parameters() == 6 + 2 + 2 + 2 + 15
+
+
+def test_state_goes_round() -> None:
+    a, b = Pair(), Pair()
+    b.load_state_dict(a.state_dict())
+    np.testing.assert_array_equal(b.first.weight, a.first.weight)
+    b.first.weight.data[0, 0] = 99.0
+    assert a.first.weight.data[0, 0] != 99.0  # a copy, unless assigned
+    b.load_state_dict(a.state_dict(), assign=True)
+    assert b.first.weight.data is a.first.weight.data
+
+
+def test_state_that_does_not_fit_changes_nothing() -> None:
+    model = Pair()
+    before = {name: x.copy() for name, x in model.state_dict().items()}
+    state = {name: x + 1.0 for name, x in before.items()}
+    with pytest.raises(ValueError, match=r"missing \['first.bias'\], unexpected \['other'\]"):
+        model.load_state_dict({"other" if name == "first.bias" else name: x for name, x in state.items()})
+    with pytest.raises(ValueError, match=r"rest.1.weight: expected shape \(5, 3\), got \(3, 5\)"):
+        model.load_state_dict({**state, "rest.1.weight": np.zeros((3, 5))})
+    for name, x in model.state_dict().items():
+        np.testing.assert_array_equal(x, before[name])
+    model.load_state_dict({"first.bias": np.ones(2)}, strict=False)
+    np.testing.assert_array_equal(model.first.bias, [1.0, 1.0])
+
+
+def test_dtypes() -> None:
+    model = Pair().to(dtype="float64")
+    assert all(p.dtype == np.float64 for p in model.parameters())
+    model.load_state_dict({name: x.astype(np.float32) for name, x in model.state_dict().items()})
+    assert model.first.weight.dtype == np.float64
+    with pytest.raises(ValueError, match="float32 or float64"):
+        model.to(dtype="float16")
+
+
+def test_conversion_keeps_the_tie() -> None:
+    model = tiny.model(BertForMaskedLM).to(dtype="float32")
+    assert model.cls.predictions.decoder.weight is model.bert.embeddings.word_embeddings.weight
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match="unknown device"):
+        Pair().to(device="tpu")
+
+
+def test_modes_reach_every_module() -> None:
+    model = Pair()
+    assert all(m.training for _, m in model.named_modules())
+    model.eval()
+    assert not any(m.training for _, m in model.named_modules())
+
+
+def test_zero_grad() -> None:
+    model = Pair()
+    model.first(Tensor(np.ones((1, 3), np.float32))).sum().backward()
+    assert model.first.weight.grad is not None
+    model.zero_grad()
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_skip_init_takes_no_memory() -> None:
+    with skip_init():
+        layer = Linear(10**6, 10**6)
+    assert layer.weight.shape == (10**6, 10**6)
+    assert not layer.weight.data.flags.writeable
+    Linear(2, 2).weight.data[0, 0] = 1.0
