@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from minibert.tokenizer import decoding, files
+from minibert.tokenizer import files
 from minibert.tokenizer.added import AddedToken
 from minibert.tokenizer.basic import BasicTokenizer
 from minibert.tokenizer.batch import BatchEncoding
 from minibert.tokenizer.cutter import Cutter, TokenSequence
 from minibert.tokenizer.encoding import Encoding, assemble, plan_windows
 from minibert.tokenizer.inputs import Sample, samples
-from minibert.tokenizer.options import NO_LIMIT, Options, check_side, padded_length, resolve_options
+from minibert.tokenizer.options import NO_LIMIT, UNLIMITED, Options, check_side, padded_length, resolve_options
 from minibert.tokenizer.padding import pad_rows
 from minibert.tokenizer.vocabulary import Vocabulary
 from minibert.tokenizer.wordpiece import MAX_CHARS_PER_WORD, WordPiece
@@ -145,42 +145,6 @@ class BertTokenizer(Vocabulary):
             **self.special_tokens_map,
         }
         files.write_folder(Path(folder), self._base, self._added, settings)
-
-    # ---- added tokens
-
-    def add_tokens(
-        self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
-    ) -> int:
-        """Adds tokens that are never split; returns how many are new. The model's embeddings must grow with them.
-
-        A plain string that is not special is looked for in the normalised text, so that an uncased tokenizer finds
-        "NewTok" in any case.
-        """
-        tokens = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
-        whole = [
-            AddedToken(token, normalized=not special_tokens, special=special_tokens)
-            if isinstance(token, str)
-            else token
-            for token in tokens
-        ]
-        count = sum([self._add(token) for token in whole if token.content])
-        self._refresh()
-        return count
-
-    def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
-        """{"mask_token": "<mask>", "extra_special_tokens": [...]}: names special tokens and adds those that are new."""
-        before = len(self)
-        for name, value in special_tokens_dict.items():
-            if name in ("extra_special_tokens", "additional_special_tokens"):
-                self.extra_special_tokens = [AddedToken.from_json(_json(token)).content for token in value]
-            elif name in files.SPECIAL_NAMES:
-                setattr(self, name, AddedToken.from_json(_json(value)).content)
-            else:
-                names = ", ".join((*files.SPECIAL_NAMES, "extra_special_tokens"))
-                raise ValueError(f"there is no special token called {name!r}; there are {names}")
-        self._add_missing(AddedToken(token) for token in self.all_special_tokens)
-        self._refresh()
-        return len(self) - before
 
     # ---- text to ids
 
@@ -331,45 +295,7 @@ class BertTokenizer(Vocabulary):
         pads = {"input_ids": self.pad_token_id, "token_type_ids": self.pad_token_type_id}
         return pad_rows(encoded_inputs, options, pads, return_attention_mask).convert_to_tensors(return_tensors)
 
-    # ---- ids to text
-
-    def decode(
-        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> Any:
-        """The text of ids (a list, an array, or one id), or the texts of a batch of them.
-
-        Pieces are joined and punctuation closed up; `clean_up_tokenization_spaces` also closes up contractions that
-        the tokens spread ("it's" came as it ' s). Ids that no token has are left out.
-        """
-        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
-        if isinstance(ids, int):
-            ids = [ids]
-        if len(ids) and isinstance(ids[0], list | tuple):
-            return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
-        special = {token for token, (_, added) in self._added.items() if added.special} if skip_special_tokens else ()
-        tokens = [token for token in self.convert_ids_to_tokens(ids) if token is not None and token not in special]
-        text = decoding.join(tokens)
-        wanted = (
-            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
-        )
-        return decoding.clean_up(text) if wanted else text
-
-    def batch_decode(
-        self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> list[str]:
-        """`decode` for each row."""
-        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in sequences]
-
-    def convert_tokens_to_string(self, tokens: Iterable[str]) -> str:
-        """The text of tokens: ["he", "##llo", "."] -> "hello."."""
-        return decoding.join(tokens)
-
     def __repr__(self) -> str:
         case = "uncased" if self.basic.do_lower_case else "cased"
-        return (
-            f"BertTokenizer({self.name_or_path!r}, {case}, {len(self)} tokens, at most {self.model_max_length} a row)"
-        )
-
-
-def _json(token: Any) -> Any:
-    return token.to_json() if isinstance(token, AddedToken) else token
+        most = "no limit" if self.model_max_length > UNLIMITED else f"at most {self.model_max_length} tokens"
+        return f"BertTokenizer({self.name_or_path!r}, {case}, vocabulary of {len(self)}, {most} a row)"

@@ -131,7 +131,7 @@ def write_folder(
     added: Mapping[str, tuple[int, AddedToken]],
     settings: Mapping[str, Any],
 ) -> None:
-    """Writes all four files; they appear together, complete, or not at all."""
+    """Writes the files; they appear together, complete, or not at all."""
     from minibert.checkpoint import Staging
 
     special = {name: settings[name] for name in SPECIAL_NAMES}
@@ -148,12 +148,15 @@ def write_folder(
         SPECIAL: _dump(special),
     }
     in_order = sorted(vocab, key=vocab.__getitem__)
-    if [vocab[token] for token in in_order] == list(range(len(vocab))):  # else only tokenizer.json can say it
+    one_a_line = all(token and "\n" not in token and "\r" not in token for token in vocab)
+    if one_a_line and [vocab[token] for token in in_order] == list(range(len(vocab))):
         files[VOCAB] = "".join(token + "\n" for token in in_order)
     try:
         with Staging(folder) as stage:
             for name, text in files.items():
                 stage.open(name).write(text.encode("utf-8"))
+        if VOCAB not in files:  # ids with gaps: only tokenizer.json can say them, and an older vocab.txt would lie
+            (folder / VOCAB).unlink(missing_ok=True)
     except OSError as error:
         raise ValueError(f"cannot write the tokenizer to {folder}: {error.strerror or error}") from None
 

@@ -1,4 +1,4 @@
-"""Tokens and their ids: the vocabulary of the model, the tokens added to it, and the special ones by name."""
+"""Tokens and their ids: the vocabulary of the model, the tokens added to it, the special ones by name, ids as text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from minibert.tokenizer import decoding
 from minibert.tokenizer.added import AddedToken
 from minibert.tokenizer.files import SPECIAL_NAMES, index_tokens, read_vocab
 
@@ -24,6 +25,7 @@ class Vocabulary:
     pad_token: str
     cls_token: str
     mask_token: str
+    clean_up_tokenization_spaces: bool = False  # the default of `decode`
 
     def __init__(
         self,
@@ -73,6 +75,45 @@ class Vocabulary:
     @cached_property
     def _tokens(self) -> dict[int, str]:
         return {id: token for token, id in self.get_vocab().items()}
+
+    # ---- more tokens
+
+    def add_tokens(
+        self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
+    ) -> int:
+        """Adds tokens that are never split; returns how many are new. The model's embeddings must grow with them.
+
+        A plain string that is not special is looked for in the normalised text, so that an uncased tokenizer finds
+        "NewTok" in any case.
+        """
+        tokens = [new_tokens] if isinstance(new_tokens, str | AddedToken) else list(new_tokens)
+        whole = [
+            AddedToken(token, normalized=not special_tokens, special=special_tokens)
+            if isinstance(token, str)
+            else token
+            for token in tokens
+        ]
+        count = sum([self._add(token) for token in whole if token.content])
+        self._refresh()
+        return count
+
+    def add_special_tokens(self, special_tokens_dict: Mapping[str, Any]) -> int:
+        """{"mask_token": "<mask>", "extra_special_tokens": [...]}: names special tokens and adds those that are new."""
+        before = len(self)
+        for name, value in special_tokens_dict.items():
+            if name in ("extra_special_tokens", "additional_special_tokens"):
+                self.extra_special_tokens = [AddedToken.from_json(_json(token)).content for token in value]
+            elif name in SPECIAL_NAMES:
+                setattr(self, name, AddedToken.from_json(_json(value)).content)
+            else:
+                names = ", ".join((*SPECIAL_NAMES, "extra_special_tokens"))
+                raise ValueError(f"there is no special token called {name!r}; there are {names}")
+        self._add_missing(AddedToken(token) for token in self.all_special_tokens)
+        self._refresh()
+        return len(self) - before
+
+    def _refresh(self) -> None:
+        """Called when tokens were added."""
 
     # ---- sizes and tables
 
@@ -170,6 +211,39 @@ class Vocabulary:
         skipped = set(self.all_special_ids) if skip_special_tokens else set()
         return [self._tokens.get(int(id)) for id in ids if int(id) not in skipped]
 
+    # ---- ids to text
+
+    def decode(
+        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> Any:
+        """The text of ids (a list, an array, or one id), or the texts of a batch of them.
+
+        Pieces are joined and punctuation closed up; `clean_up_tokenization_spaces` also closes up contractions that
+        the tokens spread ("it's" came as it ' s). Ids that no token has are left out.
+        """
+        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
+        if isinstance(ids, int):
+            ids = [ids]
+        if len(ids) and isinstance(ids[0], list | tuple):
+            return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in ids]
+        special = {token for token, (_, added) in self._added.items() if added.special} if skip_special_tokens else ()
+        tokens = [token for token in self.convert_ids_to_tokens(ids) if token is not None and token not in special]
+        text = decoding.join(tokens)
+        wanted = (
+            self.clean_up_tokenization_spaces if clean_up_tokenization_spaces is None else clean_up_tokenization_spaces
+        )
+        return decoding.clean_up(text) if wanted else text
+
+    def batch_decode(
+        self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+    ) -> list[str]:
+        """`decode` for each row."""
+        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in sequences]
+
+    def convert_tokens_to_string(self, tokens: Iterable[str]) -> str:
+        """The text of tokens: ["he", "##llo", "."] -> "hello."."""
+        return decoding.join(tokens)
+
 
 def _base_vocabulary(vocab: Any) -> dict[str, int]:
     base: dict[str, int]
@@ -189,3 +263,7 @@ def _base_vocabulary(vocab: Any) -> dict[str, int]:
     if len(set(base.values())) != len(base):
         raise ValueError("two tokens of the vocabulary have the same id")
     return base
+
+
+def _json(token: Any) -> Any:
+    return token.to_json() if isinstance(token, AddedToken) else token

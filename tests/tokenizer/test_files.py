@@ -122,6 +122,7 @@ def test_published_vocabularies(published: Callable[[str], Path]) -> None:
 
 def test_an_uneven_vocabulary_is_kept_in_tokenizer_json(tmp_path: Path) -> None:
     vocab = {"[UNK]": 0, "a": 7, "b": 3}
+    BertTokenizer(TOKENS).save_pretrained(tmp_path)
     BertTokenizer(vocab).save_pretrained(tmp_path)
     assert not (tmp_path / "vocab.txt").exists()
     assert BertTokenizer.from_pretrained(tmp_path).encode("a b", add_special_tokens=False) == [7, 3]
