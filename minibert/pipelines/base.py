@@ -255,7 +255,7 @@ class Pipeline(ABC):
                 f"{self.how_to_cut}"
             )
 
-    how_to_cut: ClassVar[str] = "with truncation=True"
+    how_to_cut: str = "with truncation=True"
 
 
 def _describe(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class TokenClassificationPipeline(Pipeline):
     task = "token-classification"
     architectures = ("BertForTokenClassification",)
     option_type = TokenOptions
-    how_to_cut: ClassVar[str] = "with truncation=True, or read in windows with stride=... and an aggregation_strategy"
+    how_to_cut: str = "with truncation=True, or read in windows with stride=... and an aggregation_strategy"
 
     def _list_of(self, inputs: Any, options: TokenOptions) -> list[Any] | None:
         items = super()._list_of(inputs, options)

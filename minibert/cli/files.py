@@ -1,0 +1,175 @@
+"""tokenize, convert, info: what lies in a checkpoint's files."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from minibert.checkpoint import (
+    CONFIG_FILES,
+    TOKENIZER_FILES,
+    WEIGHT_FILES,
+    Weights,
+    guess_architecture,
+    modern_name,
+    read_weights,
+    resolve,
+)
+from minibert.checkpoint import convert as convert_checkpoint
+from minibert.checkpoint.load import load_config
+from minibert.checkpoint.names import is_weight
+from minibert.cli.arguments import CommandError
+from minibert.cli.printing import clip, print_facts, print_json, print_line, print_table
+from minibert.cli.reading import read_lines, split_pair
+from minibert.config import BertConfig
+from minibert.tokenizer import BertTokenizer
+
+__all__ = ["convert", "info", "tokenize"]
+
+
+def _source(given: argparse.Namespace) -> dict[str, Any]:
+    return {"revision": given.revision, "cache_dir": given.cache_dir, "local_files_only": given.offline}
+
+
+# ---- tokenize
+
+
+def tokenize(given: argparse.Namespace) -> None:
+    """`minibert tokenize`."""
+    lines = read_lines(given)
+    pairs = [split_pair(line) if given.pairs else (line.text, None) for line in lines]
+    tokenizer = BertTokenizer.from_pretrained(given.model, **_source(given))
+    for number, (text, pair) in enumerate(pairs):
+        row = tokenizer(text, pair, add_special_tokens=not given.no_special_tokens, return_offsets_mapping=True)
+        names = row.tokens()
+        if given.json:
+            told = {"text": text} if pair is None else {"text": text, "text_pair": pair}
+            ids, types, spans = row["input_ids"], row["token_type_ids"], row["offset_mapping"]
+            print_json({**told, "tokens": names, "input_ids": ids, "token_type_ids": types, "offsets": spans})
+            continue
+        if number:
+            print_line()
+        print_line(clip(text if pair is None else f"{text} | {pair}"))
+        owners = row.sequence_ids()
+        rows = []
+        for i, (start, end) in enumerate(row["offset_mapping"]):
+            whole = {0: text, 1: pair or ""}.get(-1 if owners[i] is None else int(owners[i] or 0), "")
+            rows.append((row["input_ids"][i], names[i], row["token_type_ids"][i], f"{start}:{end}", whole[start:end]))
+        print_table(("id", "token", "type", "characters", "text"), rows, right=(0, 2))
+
+
+# ---- convert
+
+
+def convert(given: argparse.Namespace) -> None:
+    """`minibert convert`."""
+    done = convert_checkpoint(
+        given.source, given.target, dtype=given.dtype, max_shard_size=given.max_shard_size, **_source(given)
+    )
+    files = [path.name for path in done.files]
+    if given.json:
+        print_json(
+            {
+                "folder": str(done.folder),
+                "files": files,
+                "tensors": done.tensors,
+                "parameters": done.parameters,
+                "dtype": done.dtype,
+                "left_out": done.left_out,
+            }
+        )
+        return
+    print_line(f"wrote {done.folder}")
+    print_facts(
+        [
+            ("files", ", ".join(files)),
+            ("tensors", done.tensors),
+            ("parameters", f"{done.parameters:,}"),
+            ("stored as", done.dtype),
+            ("left out", ", ".join(done.left_out) or "nothing"),
+        ]
+    )
+
+
+# ---- info
+
+
+def info(given: argparse.Namespace) -> None:
+    """`minibert info`."""
+    if (given.name is None) == (given.model is None):
+        raise CommandError("which model? minibert info MODEL")
+    name = given.name if given.model is None else given.model
+    folder = resolve(name, files=CONFIG_FILES + WEIGHT_FILES + TOKENIZER_FILES, **_source(given))
+    weights = read_weights(folder)
+    config = load_config(folder, weights, {})
+    named = config.extra.get("architectures") or [guess_architecture(map(modern_name, weights))]
+    parts, vocabulary = _parts(weights), _vocabulary(folder)
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
+    if given.json:
+        told = {part: {"tensors": n, "parameters": p, "stored": s} for part, (n, p, s) in parts.items()}
+        top = {"folder": str(folder), "architecture": named[0], "config": config.to_dict()}
+        print_json({**top, "parts": told, "files": files, "tokenizer": vocabulary})
+        return
+    print_line(str(folder))
+    print_facts([("architecture", named[0]), *_sizes(config, weights)])
+    print_line("\nparameters")
+    total = ("all", sum(n for n, _, _ in parts.values()), f"{sum(p for _, p, _ in parts.values()):,}", "")
+    rows = [(part, n, f"{p:,}", stored) for part, (n, p, stored) in parts.items()]
+    print_table(("part", "tensors", "parameters", "stored as"), [*rows, total], right=(1, 2))
+    print_line("\nfiles")
+    print_table(("name", "bytes"), [(file, f"{size:,}") for file, size in files.items()], right=(1,))
+    print_line("\ntokenizer")
+    print_facts((name, _spelled(value)) for name, value in vocabulary.items())
+
+
+def _sizes(config: BertConfig, weights: Weights) -> list[tuple[str, Any]]:
+    """What config.json says, with the letters that the code has for it."""
+    sizes: list[tuple[str, Any]] = [
+        ("layers", config.num_hidden_layers),
+        ("hidden size (H)", config.hidden_size),
+        ("heads (N)", config.num_attention_heads),
+        ("feed-forward size (F)", config.intermediate_size),
+        ("vocabulary (V)", config.vocab_size),
+        ("positions", config.max_position_embeddings),
+        ("token types", config.type_vocab_size),
+        ("activation", config.hidden_act),
+    ]
+    if any(name.startswith("classifier.") for name in weights):
+        sizes.append(("labels", clip(", ".join(config.id2label.values()))))
+    return sizes
+
+
+def _parts(weights: Weights) -> dict[str, tuple[int, int, str]]:
+    """Part -> number of tensors, of parameters, and dtypes on disk. A tied matrix that is stored twice counts twice."""
+    parts: dict[str, tuple[int, int, set[str]]] = {}
+    for name in weights:
+        if not is_weight(modern_name(name)):
+            continue
+        pieces = modern_name(name).removeprefix("bert.").split(".")
+        part = ".".join(pieces[:2]) if pieces[0] == "cls" else pieces[0]
+        count, numbers, stored = parts.get(part, (0, 0, set()))
+        parts[part] = (count + 1, numbers + math.prod(weights.shape(name)), stored | {weights.stored(name)})
+    return {part: (count, numbers, ", ".join(sorted(stored))) for part, (count, numbers, stored) in parts.items()}
+
+
+def _vocabulary(folder: Path) -> dict[str, Any]:
+    """The tokenizer beside the weights, if there is one."""
+    if not any((folder / name).is_file() for name in ("vocab.txt", "tokenizer.json")):
+        return {"tokens": 0}
+    tokenizer = BertTokenizer.from_pretrained(folder)
+    ids = tokenizer.convert_tokens_to_ids(tokenizer.all_special_tokens)
+    return {
+        "tokens": len(tokenizer),
+        "case": "uncased" if tokenizer.basic.do_lower_case else "cased",
+        "longest row": tokenizer.model_max_length if tokenizer.model_max_length < 10**9 else None,
+        "special tokens": dict(zip(tokenizer.all_special_tokens, ids, strict=True)),
+    }
+
+
+def _spelled(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{token} {id}" for token, id in value.items())
+    return "not limited" if value is None else value
