@@ -16,8 +16,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (make oracle)")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed (make oracle)")
 
-import minibert
-from minibert import BertConfig
+import minibert  # noqa: E402
+from minibert import BertConfig  # noqa: E402
 
 pytestmark = pytest.mark.oracle
 
