@@ -53,6 +53,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Any], list
         monkeypatch.setenv(variable, str(tmp_path / variable.lower()))
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")  # pictures go into the notebook
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")  # small matrices: on a busy machine a pool only waits for itself
     monkeypatch.setenv("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # a debugger's remark on frozen modules
 
     def execute(notebook: Any) -> list[Path]:
