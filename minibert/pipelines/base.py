@@ -242,7 +242,10 @@ class Pipeline(ABC):
                 given |= {"truncation": False, "max_length": NO_LIMIT}
         elif given.get("max_length") is None:
             given["max_length"] = self.longest
-        row = Row.of(self.tokenizer(text, pair, **given))
+        if pair == "":  # a tokenizer takes an empty second text for none, except in a batch
+            row = Row.all_of(self.tokenizer([(text, pair)], **given))[0]
+        else:
+            row = Row.of(self.tokenizer(text, pair, **given))
         self.check_length(len(row))
         return row
 
