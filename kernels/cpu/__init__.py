@@ -1,0 +1,1 @@
+"""Fused kernels for the CPU: Numba, one file an op, same contract as the op and checked against it."""
