@@ -104,9 +104,9 @@ class FillMaskPipeline(Pipeline):
         masked &= inputs["attention_mask"] == 1
         out = self.model(**inputs, rows=masked)
         logits = out.prediction_logits if hasattr(out, "prediction_logits") else out.logits
-        scores = softmax(logits.numpy())  # (M, V)
         among = None if options.target_ids is None else np.asarray(options.target_ids)
-        guesses = iter([_best(row, among, options.top_k) for row in scores])
+        # One (V,) at a time: a text may be nothing but [MASK]s, and (M, V) in float64 would be gigabytes.
+        guesses = iter([_best(softmax(row), among, options.top_k) for row in logits.numpy()])  # of (M, V)
         return [[next(guesses) for _ in range(count)] for count in masked.sum(axis=1).tolist()]
 
     def finish(self, item: Any, rows: Sequence[Row], kept: Sequence[Any], options: FillMaskOptions) -> Any:
