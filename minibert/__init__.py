@@ -10,11 +10,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from minibert._blas import choose_kernels
+
 __version__ = "0.1.0"
+
+choose_kernels()
 
 _HOMES = {
     "minibert.autograd": ("Op", "Tensor", "enable_grad", "is_grad_enabled", "no_grad"),
-    "minibert.backend": ("kernels_off",),
+    "minibert.backend": ("get_num_threads", "kernels_off", "set_num_threads"),
     "minibert.bert": ("BertModel", "BertPreTrainedModel"),
     "minibert.config": ("BertConfig",),
     "minibert.gradcheck": ("GradcheckError", "gradcheck"),
@@ -57,17 +61,19 @@ __all__ = [
     "__version__",
     "clip_grad_norm",
     "enable_grad",
+    "get_num_threads",
     "gradcheck",
     "is_grad_enabled",
     "kernels_off",
     "manual_seed",
     "no_grad",
     "pipeline",
+    "set_num_threads",
 ]
 
 if TYPE_CHECKING:  # the same names, for editors and type checkers
     from minibert.autograd import Op, Tensor, enable_grad, is_grad_enabled, no_grad
-    from minibert.backend import kernels_off
+    from minibert.backend import get_num_threads, kernels_off, set_num_threads
     from minibert.bert import BertModel, BertPreTrainedModel
     from minibert.config import BertConfig
     from minibert.gradcheck import GradcheckError, gradcheck

@@ -195,7 +195,8 @@ class Op(ABC):
         if op.kernel is None:
             result = op.forward(*arrays, **options)
         else:
-            result, op.saved = op.kernel.forward(*arrays, **options)
+            asked = {"needs": op.needs} if op.kernel.asks_needs else {}
+            result, op.saved = op.kernel.forward(*arrays, **options, **asked)
         y = Tensor(result)
         if recording:
             op.inputs, op.options = tensors, options

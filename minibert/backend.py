@@ -6,7 +6,10 @@ standard, which NumPy, CuPy and array-api-strict share. The few things that the 
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
+import inspect
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -163,24 +166,41 @@ class Kernel(NamedTuple):
     backward: Callable[..., tuple[Array | None, ...]]
 
 
+CPU_KERNELS = {
+    "linear": "linear",
+    "projections": "projections",
+}
+"""Ops with a kernel for the CPU, and the module of `kernels/cpu` that holds `<op>_forward` and `<op>_backward`."""
+
+SMALL = 2**13
+"""Inputs with fewer numbers than this, all arrays of an op together, stay with the explicit op.
+
+There NumPy's handful of calls takes some ten microseconds, about what a kernel takes; and a program that only ever
+sees such inputs never has to load Numba, which takes longer than all its arithmetic.
+"""
+
+
 class _Switch(threading.local):
     on = True
 
 
 _switch = _Switch()
-_kernels: dict[tuple[str, str], Kernel] = {}
-
-
-def register_kernel(device: str, name: str, kernel: Kernel) -> None:
-    """Let `kernel` stand in for the op called `name` (snake_case) on "cpu" or "cuda"."""
-    _kernels[device, name] = kernel
 
 
 def kernel_for(name: str, arrays: tuple[Array, ...]) -> Kernel | None:
     """The kernel that replaces op `name` on these arrays, or None: then the explicit op runs."""
-    if not _kernels or not _switch.on:
+    if not _switch.on or name not in CPU_KERNELS or not all(isinstance(x, np.ndarray) for x in arrays):
         return None
-    return _kernels.get((device_of(arrays[0]), name))
+    if arrays[0].dtype not in (np.float32, np.float64) or sum(x.size for x in arrays) < SMALL:
+        return None
+    return _load_kernel("cpu", name)
+
+
+@functools.cache
+def _load_kernel(device: str, name: str) -> Kernel:
+    module = importlib.import_module(f"minibert.kernels.{device}.{CPU_KERNELS[name]}")
+    forward, backward = getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
+    return Kernel(forward, backward, asks_needs="needs" in inspect.signature(forward).parameters)
 
 
 @contextmanager
@@ -191,3 +211,22 @@ def kernels_off() -> Iterator[None]:
         yield
     finally:
         _switch.on = before
+
+
+def set_num_threads(threads: int) -> None:
+    """How many threads kernels and matrix products use; by default the cores of this process, or what
+    MINIBERT_NUM_THREADS or OMP_NUM_THREADS says.
+
+    Raises:
+        ValueError: not a positive integer.
+    """
+    from minibert.kernels.cpu import threads as pool
+
+    pool.set_num_threads(threads)
+
+
+def get_num_threads() -> int:
+    """How many threads kernels and matrix products use."""
+    from minibert.kernels.cpu import threads as pool
+
+    return pool.get_num_threads()

@@ -1,13 +1,13 @@
 """One pool of threads for everything: the kernels' loops and the matrix products.
 
-Two pools fight: while BLAS's idle threads spin, the kernels' threads wait for a core, and the other way round (a forward
-pass of 16 tokens took ten times as long that way). So there is one pool here. A kernel is a serial compiled function that
-gives up the interpreter's lock; `split` runs it on several parts of the work at once; and a matrix product is cut into
-parts the same way, each part a BLAS call on one thread.
+Two pools fight: while BLAS's idle threads spin, the kernels' threads wait for a core, and the other way round (a
+forward pass of 16 tokens took ten times as long that way). So there is one pool here. A kernel is a serial compiled
+function that gives up the interpreter's lock; `split` runs it on several parts of the work at once; and a matrix
+product is cut into parts the same way, each part a BLAS call on one thread.
 
-Worker threads wait for work by looking at a number in memory for a tenth of a millisecond before they go to sleep, since
-within a model the next kernel follows at once and waking a sleeping thread takes longer than most kernels. Parts are cut
-by the amount of work and the number of threads alone, so results are bitwise the same from run to run.
+Worker threads wait for work by looking at a number in memory for a tenth of a millisecond before they go to sleep,
+since within a model the next kernel follows at once and waking a sleeping thread takes longer than most kernels.
+Parts are cut by the amount of work and the number of threads alone, so results are bitwise the same from run to run.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ def _default_threads() -> int:
         text = os.environ.get(name, "")
         if text.isdigit() and int(text) > 0:
             return int(text)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return int(os.cpu_count() or 1)
 
 
 _threads = _default_threads()
@@ -87,7 +89,7 @@ def get_num_threads() -> int:
     return _threads
 
 
-def set_num_threads(threads: int) -> None:
+def set_num_threads(threads: Any) -> None:
     """Use this many threads from now on.
 
     Raises:
@@ -111,7 +113,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def run(function: Callable[..., Any], parts: Sequence[tuple[Any, ...]]) -> None:
-    """`function(*part)` for each part, the first on the calling thread and the others on workers; returns when all are done.
+    """`function(*part)` for each part, one on the calling thread and the others on workers; returns when all are done.
 
     There may be no more parts than threads. Where the pool is busy already (a part that itself calls `run`, or another
     Python thread) the parts run in turn on the calling thread.

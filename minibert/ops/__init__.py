@@ -5,7 +5,7 @@ sight. The functions take tensors and check what they are given; the classes beh
 """
 
 from minibert.ops.arithmetic import add, divide, multiply, negative, power, subtract
-from minibert.ops.attention import attention, attention_probabilities
+from minibert.ops.attention import attention, attention_probabilities, self_attention
 from minibert.ops.cross_entropy import IGNORE_INDEX, binary_cross_entropy, cross_entropy
 from minibert.ops.dropout import dropout
 from minibert.ops.elementwise import exp, log, relu, sqrt
@@ -14,6 +14,7 @@ from minibert.ops.gelu import gelu
 from minibert.ops.layer_norm import layer_norm
 from minibert.ops.linear import linear
 from minibert.ops.matmul import matmul
+from minibert.ops.projections import projections
 from minibert.ops.reductions import max, mean, sum
 from minibert.ops.rows import place_rows, take_rows
 from minibert.ops.shape import broadcast_to, concat, getitem, permute_dims, reshape
@@ -46,8 +47,10 @@ __all__ = [
     "permute_dims",
     "place_rows",
     "power",
+    "projections",
     "relu",
     "reshape",
+    "self_attention",
     "softmax",
     "sqrt",
     "subtract",

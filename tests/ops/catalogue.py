@@ -169,7 +169,15 @@ def linear(draw: Any) -> Case:
     inputs, outputs = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     lead = draw(st.lists(st.integers(1, 4), max_size=2))
     arrays = [draw(values(shape=s)) for s in ((*lead, inputs), (outputs, inputs), (outputs,))]
-    return Case(ops.linear, arrays)
+    return Case(ops.linear, arrays[: draw(st.integers(2, 3))])  # without and with a bias
+
+
+@st.composite
+def projections(draw: Any) -> Case:
+    T, inputs, outputs, n = (draw(st.integers(1, 4)) for _ in range(4))
+    shapes = [(T, inputs), *[(outputs, inputs), (outputs,)] * n]
+    arrays = [draw(values(shape=s)) for s in shapes]
+    return Case(lambda x, *p: ops.projections(x, list(zip(p[::2], p[1::2], strict=True))), arrays)
 
 
 @st.composite
@@ -191,12 +199,14 @@ def layer_norm(draw: Any) -> Case:
 
 
 @st.composite
-def attention(draw: Any, p: float = 0.0) -> Case:
+def attention(draw: Any, p: float = 0.0, stacked: bool = True) -> Case:
     lengths = draw(st.lists(st.integers(0, 5), min_size=1, max_size=4).filter(lambda n: sum(n) > 0))
     starts = [0, *np.cumsum(lengths).tolist()]
     shape = (starts[-1], draw(st.integers(1, 3)), draw(st.integers(1, 4)))
-    arrays = [draw(values(shape=shape)) for _ in range(3)]
-    return Case(lambda q, k, v: ops.attention(q, k, v, starts=starts, p=p, training=True, key=KEY), arrays)
+    options = {"starts": starts, "p": p, "training": True, "key": KEY}
+    if stacked:
+        return Case(lambda qkv: ops.self_attention(qkv, **options), [draw(values(shape=(3, *shape)))])
+    return Case(lambda q, k, v: ops.attention(q, k, v, **options), [draw(values(shape=shape)) for _ in range(3)])
 
 
 @st.composite
@@ -218,7 +228,7 @@ rows_of_scores = values(shape=st.tuples(st.integers(1, 4), st.integers(1, 6)))
 
 CASES: dict[str, st.SearchStrategy[Case]] = {
     "add": binary(ops.add),
-    "attention": st.one_of(attention(), attention(p=0.3)),
+    "attention": st.one_of(attention(), attention(p=0.3), attention(stacked=False)),
     "binary_cross_entropy": binary_cross_entropy(),
     "broadcast_to": broadcast_to(),
     "concat": concat(),
@@ -241,6 +251,7 @@ CASES: dict[str, st.SearchStrategy[Case]] = {
     "permute_dims": permute_dims(),
     "place_rows": place_rows(),
     "power": power(),
+    "projections": projections(),
     "relu": unary(ops.relu, lambda x: np.where(x < 0, x - 0.1, x + 0.1)),
     "reshape": reshape(),
     "softmax": rows_of_scores.map(lambda x: Case(ops.softmax, [3.0 * x])),

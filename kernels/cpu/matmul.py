@@ -1,0 +1,140 @@
+"""Matrix products on the kernels' threads.
+
+Large products are BLAS's work, cut into one part a thread: by rows of the result, or by columns when there are few
+rows.
+
+With few rows (a single short sentence) a product is a matter of memory: every number of the weight matrix is fetched
+for a handful of multiplications. BLAS first copies the matrix into an order that pays only when it is used many times.
+`few_rows` reads it once, straight through, and keeps the sums of several rows and outputs in registers meanwhile.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from . import threads
+
+FEW_ROWS = 64
+"""Up to this many rows the streaming product is used; beyond, BLAS is faster."""
+ROWS_A_PART = 32
+"""Fewer rows than this are not worth a thread of their own."""
+
+
+def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, out: np.ndarray | None = None) -> np.ndarray:
+    """x W^T + b.
+
+    Args:
+        x: (R, I).
+        weight: (O, I).
+        bias: (O,), or None for no bias.
+        out: (R, O), contiguous, written if given.
+
+    Returns:
+        (R, O).
+    """
+    rows, outputs = x.shape[0], weight.shape[0]
+    y = np.empty((rows, outputs), x.dtype) if out is None else out
+    if 0 < rows <= FEW_ROWS and x.flags.c_contiguous and weight.flags.c_contiguous:
+        threads.split(outputs, few_rows, x, weight, np.zeros(outputs, x.dtype) if bias is None else bias, y, grain=64)
+    elif rows >= ROWS_A_PART * threads.get_num_threads() or rows >= outputs:
+        threads.split(rows, _some_rows, x, weight.T, bias, y, grain=ROWS_A_PART)
+    else:
+        threads.split(outputs, _some_columns, x, weight.T, bias, y, grain=ROWS_A_PART)
+    return y
+
+
+def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """a b for (M, K) and (K, N) of any strides; `out` is written if given."""
+    M, N = a.shape[0], b.shape[1]
+    c = np.empty((M, N), a.dtype) if out is None else out
+    if M >= ROWS_A_PART * threads.get_num_threads() or M >= N:
+        threads.split(M, _some_rows, a, b, None, c, grain=ROWS_A_PART)
+    else:
+        threads.split(N, _some_columns, a, b, None, c, grain=ROWS_A_PART)
+    return c
+
+
+def column_sums(x: np.ndarray) -> np.ndarray:
+    """Sum of (R, C) over its rows, (C,)."""
+    sums = np.empty(x.shape[1], x.dtype)
+    threads.split(x.shape[1], _some_sums, x, sums, grain=64)
+    return sums
+
+
+def _some_rows(first: int, end: int, a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, c: np.ndarray) -> None:
+    part = c[first:end]
+    np.matmul(a[first:end], b, out=part)
+    if bias is not None:
+        np.add(part, bias, out=part)
+
+
+def _some_columns(first: int, end: int, a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, c: np.ndarray) -> None:
+    part = c[:, first:end]
+    np.matmul(a, b[:, first:end], out=part)
+    if bias is not None:
+        np.add(part, bias[first:end], out=part)
+
+
+def _some_sums(first: int, end: int, x: np.ndarray, sums: np.ndarray) -> None:
+    np.sum(x[:, first:end], axis=0, out=sums[first:end])
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def few_rows(first: int, end: int, x: np.ndarray, weight: np.ndarray, bias: np.ndarray, y: np.ndarray) -> None:
+    """y[:, first:end] = x weight[first:end]^T + bias[first:end], the weights read from memory once."""
+    R, I = x.shape
+    for block in range(first, end, 16):  # these weights stay in the second-level cache for all rows of x
+        last = min(block + 16, end)
+        for r in range(R):
+            for o in range(block, last):
+                y[r, o] = bias[o]
+        for begin in range(0, I, 1024):  # and eight stretches of x in the first level
+            for r in range(0, R, 8):
+                _eight_rows(r, block, last, begin, min(begin + 1024, I), x, weight, y)
+
+
+@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+def _eight_rows(
+    r: int, block: int, last: int, begin: int, stop: int, x: np.ndarray, weight: np.ndarray, y: np.ndarray
+) -> None:
+    """y[r : r + 8, block:last] += x[r : r + 8, begin:stop] weight[block:last, begin:stop]^T.
+
+    Two outputs times eight rows are sixteen sums; the inner loop runs along the inputs, contiguous in both arrays,
+    and is turned into vector instructions with one accumulator each.
+    """
+    zero = x.dtype.type(0)
+    n = min(8, x.shape[0] - r)
+    # rows past the end repeat the last one: their sums are thrown away
+    x0, x1 = x[r, begin:stop], x[r + min(1, n - 1), begin:stop]
+    x2, x3 = x[r + min(2, n - 1), begin:stop], x[r + min(3, n - 1), begin:stop]
+    x4, x5 = x[r + min(4, n - 1), begin:stop], x[r + min(5, n - 1), begin:stop]
+    x6, x7 = x[r + min(6, n - 1), begin:stop], x[r + min(7, n - 1), begin:stop]
+    for o in range(block, last, 2):
+        u, v = weight[o, begin:stop], weight[min(o + 1, last - 1), begin:stop]
+        u0 = u1 = u2 = u3 = u4 = u5 = u6 = u7 = zero
+        v0 = v1 = v2 = v3 = v4 = v5 = v6 = v7 = zero
+        for i in range(u.shape[0]):
+            a, b = u[i], v[i]
+            u0 += a * x0[i]
+            v0 += b * x0[i]
+            u1 += a * x1[i]
+            v1 += b * x1[i]
+            u2 += a * x2[i]
+            v2 += b * x2[i]
+            u3 += a * x3[i]
+            v3 += b * x3[i]
+            u4 += a * x4[i]
+            v4 += b * x4[i]
+            u5 += a * x5[i]
+            v5 += b * x5[i]
+            u6 += a * x6[i]
+            v6 += b * x6[i]
+            u7 += a * x7[i]
+            v7 += b * x7[i]
+        sums = (u0, u1, u2, u3, u4, u5, u6, u7)
+        more = (v0, v1, v2, v3, v4, v5, v6, v7)
+        for k in range(n):
+            y[r + k, o] += sums[k]
+            if o + 1 < last:
+                y[r + k, o + 1] += more[k]
