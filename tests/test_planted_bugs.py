@@ -149,21 +149,24 @@ def layer_norm_backward_without_the_variance(patch: Patch) -> None:
     patch.setattr(layer_norm.LayerNorm, "backward", backward)
 
 
+def _queries_times(patch: Patch, factor: Callable[[int, int], float]) -> None:
+    """Attention whose queries come multiplied by factor(N, D)."""
+
+    def forward(f: Any, op: Op, qkv: np.ndarray, **o: Any) -> np.ndarray:
+        _, _, N, D = qkv.shape
+        return f(op, np.concatenate([qkv[:1] * factor(N, D), qkv[1:]]), **o)
+
+    changed(patch, attention.Attention, "forward", forward)
+
+
 @bug
 def scale_by_the_root_of_h(patch: Patch) -> None:
-    changed(
-        patch,
-        attention.Attention,
-        "forward",
-        lambda f, op, q, k, v, **o: f(op, q * math.sqrt(1 / q.shape[1]), k, v, **o),
-    )
+    _queries_times(patch, lambda N, D: 1 / math.sqrt(N))
 
 
 @bug
 def no_scale(patch: Patch) -> None:
-    changed(
-        patch, attention.Attention, "forward", lambda f, op, q, k, v, **o: f(op, q * math.sqrt(q.shape[2]), k, v, **o)
-    )
+    _queries_times(patch, lambda N, D: math.sqrt(D))
 
 
 @bug
@@ -199,8 +202,8 @@ def pads_attended(patch: Patch) -> None:
 
 @bug
 def sequences_attend_to_each_other(patch: Patch) -> None:
-    def forward(f: Any, op: Op, q: np.ndarray, k: np.ndarray, v: np.ndarray, *, starts: Any, **o: Any) -> np.ndarray:
-        return f(op, q, k, v, starts=[0, starts[-1]], **o)
+    def forward(f: Any, op: Op, qkv: np.ndarray, *, starts: Any, **o: Any) -> np.ndarray:
+        return f(op, qkv, starts=[0, starts[-1]], **o)
 
     changed(patch, attention.Attention, "forward", forward)
 
@@ -286,12 +289,8 @@ def dropout_on_in_evaluation(patch: Patch) -> None:
 
 @bug
 def attention_dropout_on_in_evaluation(patch: Patch) -> None:
-    changed(
-        patch,
-        ops,
-        "attention",
-        lambda f, q, k, v, starts, p=0.0, training=False: f(q, k, v, starts=starts, p=p, training=True),
-    )
+    for name in ("attention", "self_attention"):
+        changed(patch, ops, name, lambda f, *x, training=False, **o: f(*x, training=True, **o))
 
 
 @bug

@@ -51,6 +51,7 @@ __all__ = [
     "relu",
     "reshape",
     "self_attention",
+    "self_attention",
     "softmax",
     "sqrt",
     "subtract",

@@ -9,6 +9,7 @@ from itertools import pairwise
 from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
 from minibert.ops.dropout import check_probability
+from minibert.ops.shape import concat, reshape
 from minibert.ops.softmax import softmax_backward, softmax_forward
 from minibert.philox import Key, keep_mask, next_key
 
@@ -17,42 +18,35 @@ class Attention(Op):
     """context = softmax(Q K^T / sqrt(D)) V, for each head of each sequence by itself.
 
     Tokens of all sequences lie one behind the other; sequence i owns rows starts[i]..starts[i + 1] - 1. Since a
-    sequence only ever meets its own keys, there are no pads and no mask.
+    sequence only ever meets its own keys, there are no pads and no mask. Queries, keys and values come stacked as one
+    array, (3, T, N, D), since one matrix product makes all three of them.
 
     Source: Vaswani et al., "Attention Is All You Need", section 3.2.1, equation 1; dropout on the probabilities as in
     BERT, appendix A.2.
     """
 
-    def forward(self, q: Array, k: Array, v: Array, *, starts: Sequence[int], p: float, key: Key | None) -> Array:
-        xp = namespace(q)
-        scale = 1.0 / math.sqrt(q.shape[-1])
-        context = xp.zeros_like(q)  # (T, N, D)
+    def forward(self, qkv: Array, *, starts: Sequence[int], p: float, key: Key | None) -> Array:
+        xp = namespace(qkv)
+        scale = 1.0 / math.sqrt(qkv.shape[-1])
+        context = xp.zeros_like(qkv[0, ...])  # (T, N, D)
         probabilities = []
         for tokens in _sequences(starts):
-            Q, K, V = (
-                _heads_first(q[tokens, ...]),
-                _heads_first(k[tokens, ...]),
-                _heads_first(v[tokens, ...]),
-            )  # (N, L, D)
+            Q, K, V = (_heads_first(qkv[i, tokens, ...]) for i in range(3))  # (N, L, D)
             scores = xp.matmul(Q, xp.matrix_transpose(K)) * scale  # (N, L, L)
             P = softmax_forward(scores)  # (N, L, L)
             dropped = P if key is None else P * _dropout_scale(P, tokens, p, key)  # (N, L, L)
             context[tokens, ...] = _heads_first(xp.matmul(dropped, V))  # back to (L, N, D)
             probabilities.append(P)
-        self.save(q, k, v, probabilities, starts, p, key)
+        self.save(qkv, probabilities, starts, p, key)
         return context
 
-    def backward(self, dcontext: Array) -> tuple[Array, Array, Array]:
-        q, k, v, probabilities, starts, p, key = self.saved
-        xp = namespace(q)
-        scale = 1.0 / math.sqrt(q.shape[-1])
-        dq, dk, dv = xp.zeros_like(q), xp.zeros_like(k), xp.zeros_like(v)  # (T, N, D)
+    def backward(self, dcontext: Array) -> Array:
+        qkv, probabilities, starts, p, key = self.saved
+        xp = namespace(qkv)
+        scale = 1.0 / math.sqrt(qkv.shape[-1])
+        dqkv = xp.zeros_like(qkv)  # (3, T, N, D)
         for tokens, P in zip(_sequences(starts), probabilities, strict=True):
-            Q, K, V = (
-                _heads_first(q[tokens, ...]),
-                _heads_first(k[tokens, ...]),
-                _heads_first(v[tokens, ...]),
-            )  # (N, L, D)
+            Q, K, V = (_heads_first(qkv[i, tokens, ...]) for i in range(3))  # (N, L, D)
             dC = _heads_first(dcontext[tokens, ...])  # (N, L, D)
             m = None if key is None else _dropout_scale(P, tokens, p, key)  # (N, L, L), the mask of forward
             dropped = P if m is None else P * m
@@ -62,8 +56,9 @@ class Attention(Op):
             dscores = softmax_backward(dP, P) * scale  # (N, L, L)
             dQ = xp.matmul(dscores, K)  # (N, L, D)
             dK = xp.matmul(xp.matrix_transpose(dscores), Q)  # (N, L, D)
-            dq[tokens, ...], dk[tokens, ...], dv[tokens, ...] = _heads_first(dQ), _heads_first(dK), _heads_first(dV)
-        return dq, dk, dv
+            for i, dX in enumerate((dQ, dK, dV)):
+                dqkv[i, tokens, ...] = _heads_first(dX)  # back to (L, N, D)
+        return dqkv
 
 
 def _sequences(starts: Sequence[int]) -> Iterator[slice]:
@@ -89,6 +84,37 @@ def _dropout_scale(P: Array, tokens: slice, p: float, key: Key) -> Array:
     return xp.astype(keep, P.dtype) / (1.0 - p)
 
 
+def self_attention(
+    qkv: Tensor,
+    *,
+    starts: Sequence[int],
+    p: float = 0.0,
+    training: bool = False,
+    key: Key | None = None,
+) -> Tensor:
+    """Multi-head attention over packed sequences, queries, keys and values stacked.
+
+    Args:
+        qkv: (3, T, N, D): queries, keys, values.
+        starts: (B + 1,) integers: 0, ..., T, where each sequence begins and the last one ends.
+        p: probability of dropping an attention weight, used when training.
+        key: what the dropout is drawn from; the next key of the run's sequence if None.
+
+    Returns:
+        (T, N, D).
+
+    Raises:
+        ValueError: qkv of another shape, starts that do not rise from 0 to T, p outside [0, 1).
+    """
+    if qkv.ndim != 4 or qkv.shape[0] != 3:
+        raise ValueError(f"self_attention needs queries, keys and values stacked as (3, T, N, D), got {qkv.shape}")
+    check_starts(starts, qkv.shape[1])
+    check_probability(p)
+    if not training or p == 0.0:
+        return Attention.apply(qkv, starts=starts, p=0.0, key=None)
+    return Attention.apply(qkv, starts=starts, p=p, key=next_key() if key is None else key)
+
+
 def attention(
     q: Tensor,
     k: Tensor,
@@ -99,13 +125,11 @@ def attention(
     training: bool = False,
     key: Key | None = None,
 ) -> Tensor:
-    """Multi-head attention over packed sequences.
+    """`self_attention` of queries, keys and values that come one by one; stacking them costs a copy.
 
     Args:
         q, k, v: (T, N, D) each.
-        starts: (B + 1,) integers: 0, ..., T, where each sequence begins and the last one ends.
-        p: probability of dropping an attention weight, used when training.
-        key: what the dropout is drawn from; the next key of the run's sequence if None.
+        starts, p, training, key: as in `self_attention`.
 
     Returns:
         (T, N, D).
@@ -115,11 +139,8 @@ def attention(
     """
     if q.ndim != 3 or q.shape != k.shape or q.shape != v.shape:
         raise ValueError(f"attention needs q, k and v of one shape (T, N, D), got {q.shape}, {k.shape}, {v.shape}")
-    check_starts(starts, q.shape[0])
-    check_probability(p)
-    if not training or p == 0.0:
-        return Attention.apply(q, k, v, starts=starts, p=0.0, key=None)
-    return Attention.apply(q, k, v, starts=starts, p=p, key=next_key() if key is None else key)
+    stacked = concat([reshape(x, shape=(1, *x.shape)) for x in (q, k, v)], axis=0)  # (3, T, N, D)
+    return self_attention(stacked, starts=starts, p=p, training=training, key=key)
 
 
 def check_starts(starts: Sequence[int], tokens: int) -> None:

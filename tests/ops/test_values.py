@@ -182,6 +182,10 @@ class TestErrors:
             ops.layer_norm(x, Tensor(np.zeros(2)), Tensor(np.zeros(3)))
         with pytest.raises(ValueError, match="starts must rise"):
             ops.attention(*[Tensor(np.zeros((3, 1, 1)))] * 3, starts=[0, 2])
+        with pytest.raises(ValueError, match=r"one shape \(T, N, D\)"):
+            ops.attention(*[Tensor(np.zeros((3, 1, n))) for n in (1, 1, 2)], starts=[0, 3])
+        with pytest.raises(ValueError, match=r"stacked as \(3, T, N, D\)"):
+            ops.self_attention(Tensor(np.zeros((2, 3, 1, 1))), starts=[0, 3])
         with pytest.raises(ValueError, match=r"\[0, 1\)"):
             ops.dropout(x, 1.0)
 
