@@ -51,7 +51,6 @@ __all__ = [
     "relu",
     "reshape",
     "self_attention",
-    "self_attention",
     "softmax",
     "sqrt",
     "subtract",
