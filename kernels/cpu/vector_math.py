@@ -1,34 +1,35 @@
 """exp, tanh and the normal distribution, written so that a compiler can do a whole vector of them at once.
 
-The mathematical library's functions are calls, one number at a time: a loop around them cannot be vectorised, and a GELU
-spends its time there. The functions here are arithmetic alone, without a branch or a call, so a simple loop over
-contiguous memory becomes vector instructions (AVX-512, AVX2, NEON, whatever the processor has). Call them from `@njit`
-code with a float32 or float64; each stays in its argument's precision.
+The mathematical library's functions are calls, one number at a time: a loop around them cannot be vectorised, and a
+GELU spends its time there. The functions here are arithmetic alone, without a branch or a call, so a simple loop
+over contiguous memory becomes vector instructions (AVX-512, AVX2, NEON, whatever the processor has). Call them from
+`@njit` code with a float32 or float64; each stays in its argument's precision.
 
 exp: x = n ln 2 + r with whole n and |r| <= ln 2 / 2, so exp x = 2^n exp r, and exp r = 1 + r + r^2 q(r) for a short
 polynomial q. Two tricks with the bits of a float do the rest. Adding 1.5 * 2^23 to a float32 leaves no room for a
-fraction: the sum is rounded to a whole number, which stands in its lowest bits; subtracting it again gives n. And 2^n is
-the float whose exponent bits are n + 127: add 1.5 * 2^23 + 127 to n, shift the bits left by 23. (float64: 52 and 1023.)
-ln 2 is taken away in two parts, the first with so few digits that its product with n is exact (Cody & Waite). 2^n is
-multiplied in two halves, so results below the smallest normal number are rounded once, to the subnormal they should be.
+fraction: the sum is rounded to a whole number, which stands in its lowest bits; subtracting it again gives n. And
+2^n is the float whose exponent bits are n + 127: add 1.5 * 2^23 + 127 to n, shift the bits left by 23. (float64: 52
+and 1023.) ln 2 is taken away in two parts, the first with so few digits that its product with n is exact (Cody &
+Waite). 2^n is multiplied in two halves, so results below the smallest normal number are rounded once, to the
+subnormal they should be.
 
 normal: for a = |x|, Phi(-a) = exp(-a^2 / 2) R(a), where R falls smoothly from 1/2 to 0, and a quotient of two
-polynomials is R to the last digit, for every a until Phi(-a) itself is 0. Its relative error stays small far into the
-tail, and the density needs the same exp.
+polynomials is R to the last digit, for every a until Phi(-a) itself is 0. Its relative error stays small far into
+the tail, and the density needs the same exp.
 
 tanh: with e = exp(2 a) - 1, tanh a = e / (e + 2); e = 2^n (r + r^2 q(r)) + (2^n - 1) keeps its digits at small a.
 
 Coefficients: the best approximations in relative error (Chebyshev's sense), found by Remez's exchange at 60 digits:
-solve for the coefficients and the error E such that the error is +E, -E, +E, ... at as many points as unknowns; move the
-points to where the error is largest; repeat. For the quotient the equation P - f (1 +- E) Q = 0 is solved repeatedly
-with the last E in the product. q: weight r^2 / exp r. R: on 0 <= a <= 14.5 (38.7 in float64), Q(0) = 1.
+solve for the coefficients and the error E such that the error is +E, -E, +E, ... at as many points as unknowns;
+move the points to where the error is largest; repeat. For the quotient the equation P - f (1 +- E) Q = 0 is solved
+repeatedly with the last E in the product. q: weight r^2 / exp r. R: on 0 <= a <= 14.5 (38.7 in float64), Q(0) = 1.
 
-Error bounds, in units of the last place (ulp) of the result, tested over every float32 exponent:
+Error bounds, in units of the last place (ulp) of the result, tested over every float32 exponent and both signs:
 
-    exp     float32 1.0 (subnormal results 1.0), float64 1.0; overflow gives inf, underflow 0, NaN gives NaN
-    tanh    float32 2.0, float64 2.0; exactly +-1 beyond |x| = 9.1 (19.1); -0 gives -0
-    normal  Phi: float32 2.0 for x >= 0, and 4 + 2 a^2 for x = -a < 0, as is the density (a^2 / 2 is rounded before exp
-            sees it, and the exponent's absolute error is the result's relative one); float64 the same
+    exp     1.0 in both dtypes, subnormal results too; overflow gives inf, underflow 0, NaN gives NaN
+    tanh    3.0; exactly +-1 beyond |x| = 9.1 (19.1 in float64); -0 gives -0
+    normal  Phi: 2.5 for x >= 0. Phi for x = -a < 0, and the density: 4 + a^2 / 2, because a^2 / 2 is rounded before exp
+            sees it, and an absolute error of the exponent is a relative one of the result
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ from numba.extending import intrinsic, overload
 # Fused multiply-add where the processor has it. Nothing else: `reassoc` would undo the rounding trick and the two-part
 # ln 2, `nnan` and `ninf` would let the compiler drop what makes NaN and infinity come out right.
 FLAGS = {"contract"}
-_OPTIONS = {"fastmath": FLAGS, "forceinline": True, "error_model": "numpy"}  # numpy: x / 0 is inf, no error
+_OPTIONS: Any = {"fastmath": FLAGS, "forceinline": True, "error_model": "numpy"}  # "numpy": x / 0 is inf, no error
 
 
 def exp(x: Any) -> Any:
@@ -194,7 +195,8 @@ _LN2_HIGH64, _LN2_LOW64 = 6.93145751953125e-1, 1.42860682030941723212e-6  # 20 b
 # q, to 3.7e-18 of exp r
 _E64 = (
     0.5000000000000011, 0.16666666666666413, 0.0416666666665302, 0.008333333333494477, 0.0013888888943623078,
-    0.000198412695066074, 2.4801493104068078e-05, 2.7557586312834273e-06, 2.7630247062826204e-07, 2.5000087509697358e-08,
+    0.000198412695066074, 2.4801493104068078e-05, 2.7557586312834273e-06, 2.7630247062826204e-07,
+    2.5000087509697358e-08,
 )  # fmt: skip
 # R = P / Q, to 1e-18
 _P64 = (
@@ -257,7 +259,7 @@ def _by_dtype(name: Any, single: Any, double: Any) -> None:
     """Let compiled code call `name` with a float32 or a float64."""
 
     def choose(x: Any) -> Any:
-        chosen = {types.float32: single, types.float64: double}.get(x)
+        chosen: Any = {types.float32: single, types.float64: double}.get(x)
 
         def call(x: Any) -> Any:
             return chosen(x)
