@@ -159,11 +159,13 @@ class Kernel(NamedTuple):
     """A fused replacement for one op.
 
     `forward(*arrays, **options)` gives (result, saved); `backward(dy, saved, needs, **options)` gives the tuple of
-    input gradients. Same contract as the op's own methods, and held against them by the tests.
+    input gradients. Same contract as the op's own methods, and held against them by the tests. A forward with a
+    parameter `needs` (`asks_needs`) is told already which gradients will be wanted.
     """
 
     forward: Callable[..., tuple[Array, tuple[Any, ...]]]
     backward: Callable[..., tuple[Array | None, ...]]
+    asks_needs: bool = False
 
 
 CPU_KERNELS = {
