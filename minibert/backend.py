@@ -10,6 +10,7 @@ import functools
 import importlib
 import importlib.util
 import inspect
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -177,13 +178,20 @@ CPU_KERNELS = {
 SMALL = 2**13
 """Inputs with fewer numbers than this, all arrays of an op together, stay with the explicit op.
 
-There NumPy's handful of calls takes some ten microseconds, about what a kernel takes; and a program that only ever
-sees such inputs never has to load Numba, which takes longer than all its arithmetic.
+There NumPy's handful of calls takes some ten microseconds, about what a kernel takes; and a program that only ever sees
+such inputs never has to load Numba, which takes longer than all its arithmetic.
 """
 
 
 class _Switch(threading.local):
-    on = True
+    """Where kernels run: the variable MINIBERT_KERNELS says "auto" (from `SMALL` numbers on), "always" or "never"."""
+
+    def __init__(self) -> None:
+        mode = os.environ.get("MINIBERT_KERNELS", "auto")
+        if mode not in ("auto", "always", "never"):
+            raise ValueError(f"MINIBERT_KERNELS must be auto, always or never, got {mode!r}")
+        self.on = mode != "never"
+        self.smallest = 0 if mode == "always" else SMALL
 
 
 _switch = _Switch()
@@ -193,7 +201,7 @@ def kernel_for(name: str, arrays: tuple[Array, ...]) -> Kernel | None:
     """The kernel that replaces op `name` on these arrays, or None: then the explicit op runs."""
     if not _switch.on or name not in CPU_KERNELS or not all(isinstance(x, np.ndarray) for x in arrays):
         return None
-    if arrays[0].dtype not in (np.float32, np.float64) or sum(x.size for x in arrays) < SMALL:
+    if arrays[0].dtype not in (np.float32, np.float64) or sum(x.size for x in arrays) < _switch.smallest:
         return None
     return _load_kernel("cpu", name)
 
