@@ -47,6 +47,9 @@ FLAGS = {"contract"}
 _OPTIONS: Any = {"fastmath": FLAGS, "forceinline": True, "error_model": "numpy"}  # "numpy": x / 0 is inf, no error
 
 
+_intrinsic: Any = intrinsic  # Numba's own type for it does not know that an intrinsic is called without the context
+
+
 def exp(x: Any) -> Any:
     """e^x. x: float32 or float64, any value."""
     raise TypeError("compiled code only: call it in an @njit function")
@@ -74,7 +77,7 @@ def _as_int(builder: Any, x: Any) -> tuple[Any, Any]:
     return builder.bitcast(x, integer), integer
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_intrinsic
 def _exponent(typing_context: Any, x: Any) -> Any:
     """2^n from the float 1.5 * 2^23 + 127 + n (1.5 * 2^52 + 1023 + n): its low bits become the exponent."""
 
@@ -85,7 +88,7 @@ def _exponent(typing_context: Any, x: Any) -> Any:
     return x(x), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_intrinsic
 def _with_sign_of(typing_context: Any, x: Any, y: Any) -> Any:
     """x >= 0 with y's sign, which a zero or a NaN has too."""
 
@@ -97,7 +100,7 @@ def _with_sign_of(typing_context: Any, x: Any, y: Any) -> Any:
     return x(x, y), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_intrinsic
 def order(typing_context: Any, x: Any) -> Any:
     """An integer of x's width that is larger when x is: a maximum of integers vectorises, one of floats that may be NaN
     does not. Positive NaN comes after infinity, negative NaN before -infinity. `from_order` is the way back."""
@@ -109,7 +112,7 @@ def order(typing_context: Any, x: Any) -> Any:
     return (types.int32 if x == types.float32 else types.int64)(x), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+@_intrinsic
 def from_order(typing_context: Any, i: Any) -> Any:
     """The float whose `order` is i."""
 

@@ -6,6 +6,7 @@ sight. The functions take tensors and check what they are given; the classes beh
 
 from minibert.ops.arithmetic import add, divide, multiply, negative, power, subtract
 from minibert.ops.attention import attention, attention_probabilities, self_attention
+from minibert.ops.bias_gelu import bias_gelu
 from minibert.ops.cross_entropy import IGNORE_INDEX, binary_cross_entropy, cross_entropy
 from minibert.ops.dropout import dropout
 from minibert.ops.elementwise import exp, log, relu, sqrt
@@ -13,6 +14,7 @@ from minibert.ops.embedding import embedding
 from minibert.ops.gelu import gelu
 from minibert.ops.layer_norm import layer_norm
 from minibert.ops.linear import linear
+from minibert.ops.linear_cross_entropy import linear_cross_entropy
 from minibert.ops.matmul import matmul
 from minibert.ops.projections import projections
 from minibert.ops.reductions import max, mean, sum
@@ -26,6 +28,7 @@ __all__ = [
     "add",
     "attention",
     "attention_probabilities",
+    "bias_gelu",
     "binary_cross_entropy",
     "broadcast_to",
     "concat",
@@ -38,6 +41,7 @@ __all__ = [
     "getitem",
     "layer_norm",
     "linear",
+    "linear_cross_entropy",
     "log",
     "matmul",
     "max",

@@ -77,17 +77,22 @@ def cross_entropy(logits: Tensor, labels: Any, *, ignore_index: int = IGNORE_IND
         ValueError: shapes that do not fit, labels that are not integers or are out of range.
     """
     labels = backend.index_array(labels, like=logits.data)
-    xp = namespace(labels)
     if logits.ndim != 2 or tuple(labels.shape) != logits.shape[:1]:
         raise ValueError(
             f"cross_entropy needs logits (M, V) and labels (M,), got {logits.shape} and {tuple(labels.shape)}"
         )
+    check_labels(labels, logits.shape[1], ignore_index)
+    return CrossEntropy.apply(logits, labels=labels, ignore_index=ignore_index)
+
+
+def check_labels(labels: Array, classes: int, ignore_index: int) -> None:
+    """ValueError unless labels are integers in 0..classes-1, or `ignore_index`."""
+    xp = namespace(labels)
     if not xp.isdtype(labels.dtype, "integral"):
         raise ValueError(f"labels must be integers, got {labels.dtype}")
     if labels.size:
         counted = xp.where(labels == ignore_index, xp.zeros_like(labels), labels)
-        check_range(counted, logits.shape[1], f"labels (other than {ignore_index})")
-    return CrossEntropy.apply(logits, labels=labels, ignore_index=ignore_index)
+        check_range(counted, classes, f"labels (other than {ignore_index})")
 
 
 def binary_cross_entropy(logits: Tensor, targets: Any) -> Tensor:

@@ -218,6 +218,21 @@ def cross_entropy(draw: Any) -> Case:
 
 
 @st.composite
+def linear_cross_entropy(draw: Any) -> Case:
+    M, H, V = (draw(st.integers(1, 5)) for _ in range(3))
+    label = st.one_of(st.integers(0, V - 1), st.just(ops.IGNORE_INDEX))
+    labels = np.asarray(draw(st.lists(label, min_size=M, max_size=M)))
+    arrays = [draw(values(shape=s)) for s in ((M, H), (V, H), (V,))]
+    return Case(lambda x, w, b: ops.linear_cross_entropy(x, w, b, labels), arrays)
+
+
+@st.composite
+def bias_gelu(draw: Any) -> Case:
+    lead, size = draw(st.lists(st.integers(1, 4), max_size=2)), draw(st.integers(1, 6))
+    return Case(ops.bias_gelu, [2.5 * draw(values(shape=(*lead, size))), draw(values(shape=(size,)))])
+
+
+@st.composite
 def binary_cross_entropy(draw: Any) -> Case:
     logits = draw(values(shape=matrices))
     targets = generator(draw).random(logits.shape)
@@ -229,6 +244,7 @@ rows_of_scores = values(shape=st.tuples(st.integers(1, 4), st.integers(1, 6)))
 CASES: dict[str, st.SearchStrategy[Case]] = {
     "add": binary(ops.add),
     "attention": st.one_of(attention(), attention(p=0.3), attention(stacked=False)),
+    "bias_gelu": bias_gelu(),
     "binary_cross_entropy": binary_cross_entropy(),
     "broadcast_to": broadcast_to(),
     "concat": concat(),
@@ -242,6 +258,7 @@ CASES: dict[str, st.SearchStrategy[Case]] = {
     "get_item": getitem(),
     "layer_norm": layer_norm(),
     "linear": linear(),
+    "linear_cross_entropy": linear_cross_entropy(),
     "log": unary(ops.log, lambda x: np.abs(x) + 0.5),
     "matmul": matmul(),
     "max": reduction(ops.max),
