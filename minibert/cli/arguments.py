@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import minibert
+from minibert.bench.options import EXAMPLE, add_options
 
 __all__ = ["CommandError", "parse"]
 
@@ -40,7 +41,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser("minibert", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False, formatter_class=_Raw)
     parser.add_argument("--version", action="version", version=f"minibert {minibert.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    for add in (_fill_mask, _features, _next_sentence, _classify, _tokens, _answer, _tokenize, _convert, _info):
+    adders = (_fill_mask, _features, _next_sentence, _classify, _tokens, _answer, _tokenize, _convert, _info, _bench)
+    for add in adders:
         add(commands)
     given = parser.parse_args(arguments)
     if given.command is None:
@@ -254,3 +256,17 @@ def _info(commands: Any) -> None:
     p.add_argument("name", nargs="?", metavar="MODEL", help="a folder, or a name on the hub")
     p.add_argument("--model", "-m", help="the same")
     _hub(p)
+
+
+def _bench(commands: Any) -> None:
+    p: Parser = commands.add_parser(
+        "bench",
+        help="how fast minibert is, beside other libraries",
+        description="How fast minibert is, beside other libraries: in turn, each in a process of its own.",
+        epilog=f"example:\n  {EXAMPLE}",
+        formatter_class=_Raw,
+        allow_abbrev=False,
+    )
+    p.set_defaults(run="minibert.bench.command:run")
+    p.add_argument("--debug", action="store_true", help="show where an error came from")
+    add_options(p, _count, _words)

@@ -1,0 +1,175 @@
+"""What was measured, as a table for people and as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from minibert.bench.measure import Pairs, Summary, times
+from minibert.bench.peers import OURS, REFERENCES
+from minibert.bench.workloads import Workload
+
+
+@dataclass
+class Compared:
+    """One peer of a workload: what was measured, or why not.
+
+    Attributes:
+        label: its name, with how it was given a ragged batch.
+        difference: largest difference of the outputs.
+        memory: MiB, "peak" and "idle".
+        blas: the thread pools in its process.
+        skipped: why it was not measured; empty if it was.
+    """
+
+    label: str
+    pairs: Pairs = field(default_factory=Pairs)
+    difference: float = 0.0
+    memory: dict[str, float] = field(default_factory=dict)
+    blas: list[dict[str, Any]] = field(default_factory=list)
+    skipped: str = ""
+
+    @property
+    def is_competitor(self) -> bool:
+        """Whether it counts among the peers to be faster than."""
+        return not self.skipped and self.label not in REFERENCES
+
+
+@dataclass
+class Result:
+    """One workload."""
+
+    workload: Workload
+    gflop: float
+    tolerance: float
+    compared: list[Compared] = field(default_factory=list)
+    memory: dict[str, float] = field(default_factory=dict)
+    blas: list[dict[str, Any]] = field(default_factory=list)
+
+    def our_turns(self) -> list[list[float]]:
+        """Our turns beside all peers."""
+        return [turn for one in self.compared for turn in one.pairs.ours]
+
+    def best(self) -> Compared | None:
+        """The competitor that came closest, or was fastest."""
+        rivals = [one for one in self.compared if one.is_competitor]
+        return min(rivals, key=lambda one: one.pairs.ratio().median) if rivals else None
+
+
+HEADERS = ("side", "ms", "quartiles", "GFLOP/s", "ratio", "quartiles", "peak MiB", "added", "difference")
+
+
+def text(result: Result) -> str:
+    """The table of one workload, with its headline and its last line."""
+    lines = [f"{result.workload.name}: {result.workload.about}"]
+    turns = result.our_turns()
+    measured = [one for one in result.compared if not one.skipped]
+    if turns:
+        rows = [_row(OURS, times(turns), result, None, result.memory, "")]
+        for one in measured:
+            difference = "" if one.label == "limit" else f"{one.difference:.0e}"
+            rows.append(_row(one.label, times(one.pairs.theirs), result, one.pairs.ratio(), one.memory, difference))
+        lines += table(HEADERS, rows)
+    lines += [f"  {one.label}: {one.skipped}" for one in result.compared if one.skipped]
+    best = result.best()
+    if best is not None:
+        ratio = best.pairs.ratio()
+        lines.append(f"  best peer: {best.label}, ratio {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})")
+    return "\n".join(lines) + "\n"
+
+
+def _row(
+    name: str, seconds: Summary, result: Result, ratio: Summary | None, memory: dict[str, float], difference: str
+) -> list[str]:
+    peak, idle = memory.get("peak", 0.0), memory.get("idle", 0.0)
+    return [
+        name,
+        _ms(seconds.median),
+        f"{_ms(seconds.low)}-{_ms(seconds.high)}",
+        f"{result.gflop / seconds.median:.0f}" if result.gflop else "",
+        f"{ratio.median:.2f}" if ratio else "",
+        f"{ratio.low:.2f}-{ratio.high:.2f}" if ratio else "",
+        f"{peak:.0f}",
+        f"{peak - idle:.0f}" if idle else "",
+        difference,
+    ]
+
+
+def _ms(seconds: float) -> str:
+    """Milliseconds with three digits that count."""
+    ms = seconds * 1e3
+    return f"{ms:.0f}" if ms >= 100 else f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Lines of columns under headers: the first flush left, the others flush right."""
+    cells = [list(headers), *map(list, rows)]
+    widths = [max(len(row[c]) for row in cells) for c in range(len(headers))]
+    lines = []
+    for row in cells:
+        others = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
+        lines.append("  " + "  ".join([row[0].ljust(widths[0]), *others]).rstrip())
+    return lines
+
+
+def as_json(results: Sequence[Result], machine: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """Everything, as plain values. Times are in seconds, memory in MiB."""
+    return {"machine": machine, "settings": settings, "workloads": [_workload(result) for result in results]}
+
+
+def _workload(result: Result) -> dict[str, Any]:
+    best, turns = result.best(), result.our_turns()
+    return {
+        "name": result.workload.name,
+        "about": result.workload.about,
+        "gflop": result.gflop,
+        "tolerance": result.tolerance,
+        "best_peer": best and best.label,
+        "ratio_to_best_peer": best and best.pairs.ratio().median,
+        OURS: {"seconds": vars(times(turns)) if turns else None, "memory": result.memory, "thread_pools": result.blas},
+        "peers": [_peer(one) for one in result.compared],
+    }
+
+
+def _peer(one: Compared) -> dict[str, Any]:
+    if one.skipped:
+        return {"name": one.label, "skipped": one.skipped}
+    return {
+        "name": one.label,
+        "seconds": vars(times(one.pairs.theirs)),
+        "ratio": vars(one.pairs.ratio()),
+        "ratios": one.pairs.ratios(),
+        "difference": one.difference,
+        "memory": one.memory,
+        "thread_pools": one.blas,
+        "our_turns": one.pairs.ours,
+        "their_turns": one.pairs.theirs,
+    }
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    from minibert.checkpoint.staging import Staging
+
+    with Staging(path.parent) as stage:
+        stage.open(path.name).write((json.dumps(value, indent=1, allow_nan=False) + "\n").encode())
+
+
+def overall(results: Sequence[Result]) -> str:
+    """The last lines: each workload's ratio to its best peer, and to the limit."""
+    rows = []
+    for result in results:
+        best = result.best()
+        limit = next((one for one in result.compared if one.label == "limit" and not one.skipped), None)
+        if best is not None or limit is not None:
+            share = f"{statistics.median(limit.pairs.ratios()):.2f}" if limit is not None else ""
+            ratio = f"{best.pairs.ratio().median:.2f}" if best is not None else ""
+            rows.append([result.workload.name, ratio, best.label if best else "", share])
+    if not rows:
+        return ""
+    lines = table(("workload", "best peer", "", "limit"), rows)
+    return "\n".join(["ratios (above 1: minibert is faster)", *lines]) + "\n"
