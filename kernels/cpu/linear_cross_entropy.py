@@ -80,10 +80,11 @@ def _loss_and_gradients(
     """The mean loss, and dx, dweight, dbias for dL/dloss = 1 (None where not needed)."""
     counts = np.flatnonzero(labels != ignore_index)
     if len(counts) == len(x):
-        losses, gradients = _blocks(*arrays.inputs(x, weight, bias, np.asarray(labels, np.int64)), needs)
+        every = arrays.inputs(x, weight, bias, np.asarray(labels, np.int64))
+        losses, gradients = _blocks(every, needs)
     else:
         counted = arrays.inputs(x[counts], weight, bias, np.asarray(labels[counts], np.int64))
-        losses, (dx_counted, *others) = _blocks(*counted, needs)
+        losses, (dx_counted, *others) = _blocks(counted, needs)
         dx = None
         if dx_counted is not None:
             dx = np.zeros(x.shape, x.dtype)
@@ -92,8 +93,9 @@ def _loss_and_gradients(
     return np.asarray(losses.sum() / max(len(losses), 1), x.dtype), gradients
 
 
-def _blocks(x: Any, weight: Any, bias: Any, labels: Any, needs: tuple[bool, ...]) -> tuple[Any, tuple[Any, ...]]:
-    """The loss of each row, and the gradients of their mean; every row counts."""
+def _blocks(inputs: tuple[Any, ...], needs: tuple[bool, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """The loss of each row of x, and the gradients of their mean, from (x, weight, bias, labels); every row counts."""
+    x, weight, bias, labels = inputs
     (M, H), V, wanted = x.shape, len(weight), any(needs)
     height = max(-(-M // (BLOCK * max(-(-M // ROWS), 1))), 1) * BLOCK  # blocks of about the same number of rows
     buffer = np.empty((min(height, M), V), x.dtype)
