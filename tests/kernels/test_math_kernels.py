@@ -169,7 +169,7 @@ def test_infinity_and_nan(op: type[Op], dtype: str) -> None:
 
 @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf])
 def test_a_loss_shows_what_is_wrong(bad: float) -> None:
-    """Where a score is NaN or +inf, so are the loss and that row's gradient; a row that does not count spoils nothing."""
+    """Where a score is NaN or +inf, so are the loss and that row's gradient; rows that do not count spoil nothing."""
     x = drawn(0, (3, 50))[0].astype(np.float32)
     x[1, 7] = bad
     for labels, spoilt in (([3, 7, 5], True), ([3, IGNORE_INDEX, 5], False)):
@@ -196,7 +196,7 @@ class TestLinearCrossEntropyOnTheTape:
 
     def test_a_second_backward_gives_the_same(self) -> None:
         x, weight, bias = self.arrays()
-        loss, saved = linear_cross_entropy.linear_cross_entropy_forward(x, weight, bias, **self.options())
+        _, saved = linear_cross_entropy.linear_cross_entropy_forward(x, weight, bias, **self.options())
         again = [
             linear_cross_entropy.linear_cross_entropy_backward(np.float32(3), saved, (True,) * 3, **self.options())
             for _ in range(2)

@@ -25,7 +25,7 @@ EXACT: dict[Any, Callable[[Any], Any]] = {
 
 @each
 def test_every_exponent_of_float32(function: Any) -> None:
-    """Both signs, 256 exponents (subnormals, infinities and NaNs are among them), 2000 fractions each with both ends."""
+    """Both signs, 256 exponents (subnormals, infinities and NaNs among them), 2000 fractions each with both ends."""
     rng = np.random.default_rng(0)
     fractions = np.concatenate([[0, 1, 2**23 - 1, 2**22], rng.integers(0, 2**23, 1996)]).astype(np.uint32)
     bits = (np.arange(512, dtype=np.uint32)[:, None] << np.uint32(23)) | fractions
