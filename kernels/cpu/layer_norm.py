@@ -7,19 +7,18 @@ explicit op runs each pass over the whole array instead.
 Nothing of the size of x is written for the backward pass: it keeps x itself, which is in memory anyway, with the mean
 and 1 / std of each row, and computes x_hat again, which costs less than reading it would.
 
-The gradients of gamma and beta are sums over rows. Rows are summed in blocks of `BLOCK`, and the blocks' sums are added
-in order, in float64: the same bits with any number of threads, and less rounding than one long sum.
+The gradients of gamma and beta are sums over rows. Rows are summed in blocks of `BLOCK`, and the blocks' sums are
+added in order, in float64: the same bits with any number of threads, and less rounding than one long sum.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numba import njit
 
-from . import threads
+from . import arrays, threads
 
 BLOCK = 32
 """Rows whose column sums are collected in one buffer."""
@@ -27,7 +26,8 @@ BLOCK = 32
 GRAIN = 16_384
 """Fewest elements worth a thread of their own: some ten microseconds of work."""
 
-FAST = {"contract", "reassoc", "nsz", "arcp"}  # a sum may be taken in another order; NaN and infinity stay what they are
+FAST = {"contract", "reassoc", "nsz", "arcp"}
+"""A sum may be taken in another order; NaN and infinity stay what they are."""
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
@@ -54,7 +54,7 @@ def row_forward(x: Any, mean: float, inv_std: float, gamma: Any, beta: Any, y: A
 
 @njit(nogil=True, cache=True, fastmath=FAST)
 def row_backward(dy: Any, x_hat: Any, inv_std: float, gamma: Any, dx: Any, sums: Any) -> None:
-    """dx of one row (H,), which may be x_hat's own memory; adds the row's part of dgamma and dbeta to `sums` (2, H)."""
+    """dx of one row (H,); adds the row's part of dgamma and dbeta to the first two rows of `sums` (2 or more, H)."""
     H = dy.shape[0]
     dgamma, dbeta = sums[0], sums[1]
     through_mean = through_var = dy.dtype.type(0)
@@ -104,37 +104,33 @@ def _backward(
             row_backward(dy[r], x_hat, s, gamma, dx[r], partial[block])
 
 
-def rows_of(x: Any) -> Any:
-    """x (..., H) as a contiguous (R, H): the array itself, unless its memory is laid out otherwise."""
-    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+def blocks_of(rows: Any) -> int:
+    """How many blocks the rows (R, H) make."""
+    return -(-len(rows) // BLOCK)
 
 
-def blocks_of(rows: int) -> int:
-    """How many blocks hold that many rows."""
-    return -(-rows // BLOCK)
+def rows_a_thread(rows: Any) -> int:
+    """Fewest rows (R, H) worth a thread of their own."""
+    return GRAIN // max(rows.shape[1], 1) + 1
 
 
 def layer_norm_forward(x: Any, gamma: Any, beta: Any, *, eps: float) -> tuple[Any, tuple[Any, ...]]:
     """x (..., H), gamma and beta (H,): the result (..., H), and what backward needs."""
-    rows, gamma = rows_of(x), np.ascontiguousarray(gamma)
+    (rows,), (gamma, beta) = arrays.rows(x), arrays.inputs(gamma, beta)
     y = np.empty_like(rows)
     mean, inv_std = np.empty((2, len(rows)), rows.dtype)
-    grain = GRAIN // max(rows.shape[1], 1) + 1
-    threads.split(
-        len(rows), _forward, rows, gamma, np.ascontiguousarray(beta), float(eps), y, mean, inv_std, grain=grain
-    )
+    threads.split(len(rows), _forward, rows, gamma, beta, float(eps), y, mean, inv_std, grain=rows_a_thread(rows))
     return y.reshape(x.shape), (rows, mean, inv_std, gamma)
 
 
 def layer_norm_backward(dy: Any, saved: tuple[Any, ...], needs: tuple[bool, ...], *, eps: float) -> tuple[Any, ...]:
     """dx (..., H), dgamma and dbeta (H,)."""
-    rows, mean, inv_std, gamma = saved
+    rows, mean, inv_std, gamma = arrays.inputs(*saved)
+    (dy_rows,) = arrays.rows(dy)
     dx = np.empty_like(rows)
-    partial = np.empty((blocks_of(len(rows)), 2, rows.shape[1]), rows.dtype)
-    grain = GRAIN // max(BLOCK * rows.shape[1], 1) + 1
-    threads.split(
-        len(partial), _backward, rows_of(dy), rows, mean, inv_std, gamma, dx, partial, grain=grain
-    )
+    partial = np.empty((blocks_of(rows), 2, rows.shape[1]), rows.dtype)
+    grain = rows_a_thread(rows) // BLOCK + 1
+    threads.split(len(partial), _backward, dy_rows, rows, mean, inv_std, gamma, dx, partial, grain=grain)
     dgamma, dbeta = sums = np.empty(partial.shape[1:], rows.dtype)
     add_blocks(partial, sums)
     return dx.reshape(dy.shape), dgamma, dbeta

@@ -1,10 +1,10 @@
 """Philox4x32-10 for the kernels: the same counters as minibert/philox.py, so the same dropout mask, bit for bit.
 
-One counter gives the words of four neighbouring columns. Counters do not depend on one another, so the compiler takes
-as many of them at a time as a vector register has 64-bit lanes. All it needs for that is a loop without branches (the
-last, incomplete group of four is done apart) and the knowledge that each factor is below 2**32: then a 64-bit product is
-one cheap instruction (vpmuludq), while a full 64-bit one is three. Drawing a mask costs about 0.3 ns an element on one
-core.
+One counter gives the words of four neighbouring columns. Counters do not depend on one another, so the compiler
+takes as many of them at a time as a vector register has 64-bit lanes. All it needs for that is a loop without
+branches (the last, incomplete group of four is done apart) and the knowledge that each factor is below 2**32: then
+a 64-bit product is one cheap instruction (vpmuludq), while a full 64-bit one is three. Drawing a mask costs about
+0.3 ns an element on one core.
 """
 
 from __future__ import annotations
@@ -29,6 +29,16 @@ def _words(group: Any, row: Any, seed: Any, stream: Any) -> Any:
         c0, c1, c2, c3 = (p1 >> _32) ^ c1 ^ k0, p1 & _LOW, (p0 >> _32) ^ c3 ^ k1, p0 & _LOW
         k0, k1 = (k0 + _W0) & _LOW, (k1 + _W1) & _LOW
     return c0, c1, c2, c3
+
+
+def dropout_numbers(p: float, key: Any) -> tuple[Any, float, Any, Any]:
+    """`dropout_row`'s threshold, scale, seed and stream for probability `p` and key (seed, stream).
+
+    Always of the same types: a seed of 2**63 or more would else be another kind of argument, compiled for anew.
+    """
+    seed, stream = key
+    threshold = np.uint64(min(int(p * 2**32), 0xFFFFFFFF))
+    return threshold, 1.0 / (1.0 - p), np.uint64(seed), np.uint64(stream & 0xFFFFFFFFFFFFFFFF)
 
 
 @njit(nogil=True, cache=True)

@@ -4,6 +4,7 @@ An op here is the definition: plain array code in the names of the array API sta
 sight. The functions take tensors and check what they are given; the classes behind them do the arithmetic.
 """
 
+from minibert.ops.add_layer_norm import add_layer_norm
 from minibert.ops.arithmetic import add, divide, multiply, negative, power, subtract
 from minibert.ops.attention import attention, attention_probabilities, self_attention
 from minibert.ops.bias_gelu import bias_gelu
@@ -11,6 +12,7 @@ from minibert.ops.cross_entropy import IGNORE_INDEX, binary_cross_entropy, cross
 from minibert.ops.dropout import dropout
 from minibert.ops.elementwise import exp, log, relu, sqrt
 from minibert.ops.embedding import embedding
+from minibert.ops.embedding_sum import embedding_sum
 from minibert.ops.gelu import gelu
 from minibert.ops.layer_norm import layer_norm
 from minibert.ops.linear import linear
@@ -26,6 +28,7 @@ from minibert.ops.tanh import tanh
 __all__ = [
     "IGNORE_INDEX",
     "add",
+    "add_layer_norm",
     "attention",
     "attention_probabilities",
     "bias_gelu",
@@ -36,6 +39,7 @@ __all__ = [
     "divide",
     "dropout",
     "embedding",
+    "embedding_sum",
     "exp",
     "gelu",
     "getitem",

@@ -199,6 +199,28 @@ def layer_norm(draw: Any) -> Case:
 
 
 @st.composite
+def embedding_sum(draw: Any) -> Case:
+    size = draw(st.integers(1, 7))
+    tables = [draw(values(shape=(draw(st.integers(1, 5)), size))) for _ in range(3)]
+    tokens = draw(st.integers(1, 12))
+    names = ("ids", "position_ids", "type_ids")
+    indices = {
+        name: np.asarray(draw(st.lists(st.integers(0, len(table) - 1), min_size=tokens, max_size=tokens)))
+        for name, table in zip(names, tables, strict=True)
+    }
+    return Case(lambda *ts: ops.embedding_sum(*ts, **indices), tables)
+
+
+@st.composite
+def add_layer_norm(draw: Any, p: float = 0.0) -> Case:
+    # two columns at least, and no row of equal numbers, as for layer_norm; dropped elements leave the residual's slope
+    lead, size = draw(st.lists(st.integers(1, 4), max_size=2)), draw(st.integers(2, 8))
+    arrays = [draw(values(shape=s)) for s in ((*lead, size), (size,), (*lead, size), (size,), (size,))]
+    arrays[2] = arrays[2] + 3 * np.arange(size)
+    return Case(lambda *ts: ops.add_layer_norm(*ts, eps=1e-12, p=p, training=True, key=KEY), arrays)
+
+
+@st.composite
 def attention(draw: Any, p: float = 0.0, stacked: bool = True) -> Case:
     lengths = draw(st.lists(st.integers(0, 5), min_size=1, max_size=4).filter(lambda n: sum(n) > 0))
     starts = [0, *np.cumsum(lengths).tolist()]
@@ -243,6 +265,7 @@ rows_of_scores = values(shape=st.tuples(st.integers(1, 4), st.integers(1, 6)))
 
 CASES: dict[str, st.SearchStrategy[Case]] = {
     "add": binary(ops.add),
+    "add_layer_norm": st.one_of(add_layer_norm(), add_layer_norm(p=0.3)),
     "attention": st.one_of(attention(), attention(p=0.3), attention(stacked=False)),
     "bias_gelu": bias_gelu(),
     "binary_cross_entropy": binary_cross_entropy(),
@@ -252,6 +275,7 @@ CASES: dict[str, st.SearchStrategy[Case]] = {
     "divide": binary(ops.divide, away_from_zero=True),
     "dropout": values().map(lambda x: Case(lambda t: ops.dropout(t, 0.4, key=KEY), [x])),
     "embedding": embedding(),
+    "embedding_sum": embedding_sum(),
     "exp": unary(ops.exp),
     "gelu": unary(lambda t: ops.gelu(t), lambda x: 2.5 * x),
     "gelu_tanh": unary(lambda t: ops.gelu(t, approximate="tanh"), lambda x: 2.5 * x),
