@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
@@ -199,11 +199,19 @@ _switch = _Switch()
 
 def kernel_for(name: str, arrays: tuple[Array, ...]) -> Kernel | None:
     """The kernel that replaces op `name` on these arrays, or None: then the explicit op runs."""
-    if not _switch.on or name not in CPU_KERNELS or not all(isinstance(x, np.ndarray) for x in arrays):
-        return None
-    if arrays[0].dtype not in (np.float32, np.float64) or sum(x.size for x in arrays) < _switch.smallest:
-        return None
-    return _load_kernel("cpu", name)
+    return _load_kernel("cpu", name) if name in CPU_KERNELS and _pays(arrays) else None
+
+
+def kernel_module(name: str, arrays: Sequence[Array]) -> Any | None:
+    """The module `kernels/cpu/<name>.py`, for what is not an op (the optimiser), where kernels run on these arrays."""
+    return importlib.import_module(f"minibert.kernels.cpu.{name}") if arrays and _pays(arrays) else None
+
+
+def _pays(arrays: Sequence[Array]) -> bool:
+    """Whether kernels are on, and for such arrays."""
+    if not _switch.on or not all(isinstance(x, np.ndarray) for x in arrays):
+        return False
+    return arrays[0].dtype in (np.float32, np.float64) and sum(x.size for x in arrays) >= _switch.smallest
 
 
 @functools.cache

@@ -111,7 +111,7 @@ def blocks_of(rows: Any) -> int:
 
 def rows_a_thread(rows: Any) -> int:
     """Fewest rows (R, H) worth a thread of their own."""
-    return GRAIN // max(rows.shape[1], 1) + 1
+    return GRAIN // max(int(rows.shape[1]), 1) + 1
 
 
 def layer_norm_forward(x: Any, gamma: Any, beta: Any, *, eps: float) -> tuple[Any, tuple[Any, ...]]:

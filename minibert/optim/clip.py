@@ -38,23 +38,42 @@ def clip_grad_norm(parameters: Tensor | Iterable[Tensor], max_norm: float, *, er
         raise ValueError(f"clip_grad_norm: max_norm must be above 0, got {max_norm!r}")
     params = {id(p): p for p in ([parameters] if isinstance(parameters, Tensor) else parameters)}
     grads = [p.grad for p in params.values() if p.grad is not None]
-    norm = math.sqrt(sum(_sum_of_squares(grad.data) for grad in grads))
-    if not math.isfinite(norm):
-        if error_if_nonfinite:
-            raise ValueError(
-                f"clip_grad_norm: the norm of the gradients is {norm}: one overflowed or holds NaN; look at the loss "
-                "and the learning rate, or pass error_if_nonfinite=False and skip the step"
-            )
-        return norm
-    factor = max_norm / (norm + 1e-6)
+    norm, factor = norm_and_factor([grad.data for grad in grads], max_norm, error_if_nonfinite=error_if_nonfinite)
     if factor < 1:
-        for grad in grads:
-            grad.data = grad.data * factor  # a new array: somebody may hold the old one
+        # new arrays: somebody may hold the old ones
+        for grad, array in zip(grads, _scaled([grad.data for grad in grads], factor), strict=True):
+            grad.data = array
     return norm
 
 
-def _sum_of_squares(array: Array) -> float:
-    """In float64: in float32 the small squares would be lost. Overflow gives infinity, which the caller reports."""
-    xp = backend.namespace(array)
+def norm_and_factor(grads: list[Array], max_norm: float, *, error_if_nonfinite: bool = True) -> tuple[float, float]:
+    """The global norm of the arrays, and what `clip_grad_norm` would multiply them with: at most 1, and 1 for a norm
+    that is not finite.
+
+    Raises:
+        ValueError: the norm is not finite (if error_if_nonfinite).
+    """
+    norm = math.sqrt(_sum_of_squares(grads))
+    if math.isfinite(norm):
+        return norm, min(1.0, max_norm / (norm + 1e-6))
+    if error_if_nonfinite:
+        raise ValueError(
+            f"clip_grad_norm: the norm of the gradients is {norm}: one overflowed or holds NaN; look at the loss "
+            "and the learning rate, or pass error_if_nonfinite=False and skip the step"
+        )
+    return norm, 1.0
+
+
+def _sum_of_squares(grads: list[Array]) -> float:
+    """Sums in float64: in float32 the small squares would be lost beside the large sum. Overflow gives infinity, which
+    the caller reports."""
+    if (kernel := backend.kernel_module("adam", grads)) is not None:
+        return float(kernel.sum_of_squares(grads))
     with np.errstate(over="ignore", invalid="ignore"):
-        return float(xp.sum(array * array, dtype=xp.float64))
+        return sum(float(xp.sum(g * g, dtype=xp.float64)) for g in grads for xp in [backend.namespace(g)])
+
+
+def _scaled(grads: list[Array], factor: float) -> list[Array]:
+    if (kernel := backend.kernel_module("adam", grads)) is not None:
+        return list(kernel.scaled(grads, factor))
+    return [grad * factor for grad in grads]

@@ -14,10 +14,13 @@ from minibert.autograd import Tensor
 
 Group = dict[str, Any]
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+Todo = tuple[Any, Any, dict[str, Any], Group]
+"""What one step does to one parameter: its array, its gradient's, its state, its options."""
 
 
 class Optimizer(ABC):
-    """Steps parameters by their gradients. A subclass gives `options_error`, `new_state` and `update`.
+    """Steps parameters by their gradients. A subclass gives `options_error`, `new_state` and `update`; it may replace
+    `new_states`, `gradient_factor` and `update_all`, which work on all parameters at once.
 
     Args:
         params: the parameters, or groups of them: dicts with "params" and any of the options, which then hold for that
@@ -62,6 +65,19 @@ class Optimizer(ABC):
     def update(self, param: Any, grad: Any, state: dict[str, Any], options: Mapping[str, Any]) -> None:
         """One step of one parameter: changes the array `param` and the contents of `state` in place."""
 
+    def new_states(self, params: list[Any]) -> list[dict[str, Any]]:
+        """The states of many parameters (arrays) before their first step."""
+        return [self.new_state(param) for param in params]
+
+    def gradient_factor(self, grads: list[Any]) -> float:
+        """What a step multiplies all gradients (arrays) with before it uses them; 1 unless a subclass clips."""
+        return 1.0
+
+    def update_all(self, todo: list[Todo], factor: float) -> None:
+        """One step of many parameters, their gradients times `factor`."""
+        for param, grad, state, options in todo:
+            self.update(param, grad if factor == 1.0 else grad * factor, state, options)
+
     # --- what a training loop calls ---------------------------------------------------------------------------------
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
@@ -105,15 +121,16 @@ class Optimizer(ABC):
         todo = [(i, p, p.grad.data, group) for i, (p, group) in enumerate(self._pairs()) if p.grad is not None]
         for i, p, grad, _ in todo:
             self._expect_fit(i, p.data, grad, "gradient")
-            if i not in self.state:
-                self.state[i] = self.new_state(p.data)
-            for key, value in self.state[i].items():
+            for key, value in self.state.get(i, {}).items():
                 if not isinstance(value, (int, float)):
                     self._expect_fit(i, p.data, value, f"state {key!r}")
-        for i, p, grad, group in todo:
+        factor = self.gradient_factor([grad for _, _, grad, _ in todo])
+        new = {i: p.data for i, p, _, _ in todo if i not in self.state}
+        self.state.update(zip(new, self.new_states(list(new.values())), strict=True))
+        for _, p, _, _ in todo:
             if isinstance(p.data, (np.ndarray, np.generic)) and not p.data.flags.writeable:
                 p.data = np.array(p.data, order="C")
-            self.update(p.data, grad, self.state[i], group)
+        self.update_all([(p.data, grad, self.state[i], group) for i, p, grad, group in todo], factor)
 
     def zero_grad(self) -> None:
         """Forget all gradients. `backward` adds to what is there, so call this once a step."""
@@ -160,11 +177,11 @@ class Optimizer(ABC):
                 raise ValueError(f"{where}: {error}")
         params = [p for p, _ in self._pairs()]
         state: dict[int, dict[str, Any]] = {}
-        for key, entry in state_dict["state"].items():
-            i = int(key)  # JSON would have made it a string
+        saved = {int(key): entry for key, entry in state_dict["state"].items()}  # JSON made them strings
+        for i in saved:
             if not 0 <= i < len(params):
                 raise ValueError(f"{where}: state for parameter {i}, but there are {len(params)}")
-            fresh = self.new_state(params[i].data)
+        for (i, entry), fresh in zip(saved.items(), self.new_states([params[i].data for i in saved]), strict=True):
             if entry.keys() != fresh.keys():
                 raise ValueError(f"{where}: expected state {sorted(fresh)}, got {sorted(entry)}; another optimiser's?")
             state[i] = {name: _from_host(entry[name], fresh[name], f"{where}: {name} of {i}") for name in fresh}
@@ -193,9 +210,10 @@ def _to_host(value: Any) -> Any:
 
 
 def _from_host(value: Any, fresh: Any, where: str) -> Any:
-    """A copy of a saved value, in the place and dtype of a fresh one."""
+    """A saved value, copied into the array of a fresh one."""
     if isinstance(fresh, (int, float)):
         return type(fresh)(value)
     if np.shape(value) != tuple(fresh.shape):
         raise ValueError(f"{where}: expected shape {tuple(fresh.shape)}, got {np.shape(value)}")
-    return backend.asarray(np.array(value), like=fresh)
+    fresh[...] = backend.asarray(np.asarray(value), like=fresh)
+    return fresh
