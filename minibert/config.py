@@ -4,6 +4,8 @@ config.json."""
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +37,8 @@ class BertConfig:
         intermediate_size: F, the width inside the feed-forward part.
         hidden_act: a key of `ACTIVATIONS`.
         max_position_embeddings: the longest sequence.
-        num_labels: how many labels a classification head has; follows `id2label` when only that is given.
+        num_labels: how many labels a classification head has; if 0, as many as `id2label` names, or 2.
+        id2label: their names, by the numbers 0 to num_labels - 1; LABEL_0, LABEL_1, ... if there are not as many.
         problem_type: which loss `BertForSequenceClassification` takes; worked out from the labels if None.
         extra: keys of a config.json that mean nothing here; kept, and written back.
 
@@ -58,12 +61,15 @@ class BertConfig:
     pad_token_id: int | None = 0
     classifier_dropout: float | None = None
     tie_word_embeddings: bool = True
-    num_labels: int = 2
+    num_labels: int = 0
     id2label: dict[int, str] = field(default_factory=dict)
     problem_type: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.id2label = _by_number(self.id2label)
+        if self.num_labels == 0:
+            self.num_labels = len(self.id2label) or 2
         self._check()
         if len(self.id2label) != self.num_labels:  # num_labels wins: it is what the weights were made with
             self.id2label = {i: f"LABEL_{i}" for i in range(self.num_labels)}
@@ -96,16 +102,35 @@ class BertConfig:
         labels = merged.get("id2label") or {}
         if "num_labels" in overrides and "id2label" not in overrides and len(labels) != overrides["num_labels"]:
             labels = {}
-        try:
-            merged["id2label"] = {int(i): str(label) for i, label in labels.items()}
-        except (AttributeError, ValueError):
-            raise ValueError(f"id2label must map numbers to names, got {labels!r}") from None
-        if "num_labels" not in merged and labels:
-            merged["num_labels"] = len(labels)
+        merged["id2label"] = labels
         own = {name: value for name, value in merged.items() if name in known}
         made_here = known | {"label2id", "model_type"}
         extra = {name: value for name, value in values.items() if name not in made_here}
         return cls(**own, extra=extra)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_folder: str | os.PathLike[str],
+        *,
+        revision: str | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        local_files_only: bool = False,
+        **overrides: Any,
+    ) -> BertConfig:
+        """The configuration of a published model, from a folder or by its name on the hub.
+
+        Args:
+            name_or_folder, revision, cache_dir, local_files_only: see `minibert.checkpoint.resolve`.
+            overrides: replace single values.
+
+        Raises:
+            ValueError: nothing there, not readable, not a BERT's, or as `from_dict`.
+        """
+        from minibert.checkpoint import CONFIG_FILES, read_config, resolve
+
+        where = {"revision": revision, "cache_dir": cache_dir, "local_files_only": local_files_only}
+        return cls.from_dict(read_config(resolve(name_or_folder, files=CONFIG_FILES, **where)), **overrides)  # type: ignore[arg-type]
 
     def to_dict(self) -> dict[str, Any]:
         """The contents of a config.json: the fields, and what came along in `extra`."""
@@ -130,7 +155,7 @@ class BertConfig:
             raise ValueError(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
             )
-        if self.hidden_act not in ACTIVATIONS:
+        if self.hidden_act not in list(ACTIVATIONS):  # a list, since a wrong value may be one that cannot be a key
             raise ValueError(f"unknown hidden_act {self.hidden_act!r}; expected one of {', '.join(ACTIVATIONS)}")
         for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
             value = getattr(self, name)
@@ -138,6 +163,12 @@ class BertConfig:
                 continue
             if not isinstance(value, (int, float)) or not 0.0 <= value < 1.0:
                 raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
+        for name in ("initializer_range", "layer_norm_eps"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
+                raise ValueError(f"{name} must be a finite number, 0 or more, got {value!r}")
+        if not isinstance(self.tie_word_embeddings, bool):
+            raise ValueError(f"tie_word_embeddings must be true or false, got {self.tie_word_embeddings!r}")
         if self.problem_type not in _PROBLEM_TYPES:
             raise ValueError(f"unknown problem_type {self.problem_type!r}; expected one of {_PROBLEM_TYPES}")
         if self.extra.get("position_embedding_type", "absolute") != "absolute":
@@ -146,3 +177,18 @@ class BertConfig:
             )
         if self.extra.get("is_decoder") or self.extra.get("add_cross_attention"):
             raise ValueError("is_decoder / add_cross_attention: BERT is an encoder, decoders are not built")
+
+
+def _by_number(labels: Any) -> dict[int, str]:
+    """Names by the numbers 0, 1, ...; config.json can have only strings as keys.
+
+    Raises:
+        ValueError: not numbers to names, or the numbers leave gaps, so that an answer of the model had no name.
+    """
+    try:
+        named = {int(i): str(label) for i, label in labels.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"id2label must map numbers to names, got {labels!r}") from None
+    if named.keys() != set(range(len(named))):
+        raise ValueError(f"id2label must name the labels 0 to {len(named) - 1}, got the numbers {list(named)[:8]}")
+    return named

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +37,14 @@ def test_labels() -> None:
     assert config.label2id["LABEL_2"] == 2
 
 
+def test_labels_without_their_number() -> None:
+    config = BertConfig(id2label={0: "bad", 1: "good", 2: "fine"})
+    assert config.num_labels == 3
+    assert config.label2id == {"bad": 0, "good": 1, "fine": 2}
+    assert BertConfig().num_labels == 2
+    assert BertConfig(num_labels=3).id2label[2] == "LABEL_2"
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -49,6 +58,12 @@ def test_labels() -> None:
         ({"model_type": "roberta"}, "'roberta'"),
         ({"problem_type": "guessing"}, "unknown problem_type"),
         ({"id2label": {"a": "b"}}, "id2label"),
+        ({"id2label": {"1": "bad", "2": "good"}}, r"labels 0 to 1, got the numbers \[1, 2\]"),
+        ({"hidden_act": ["gelu"]}, r"unknown hidden_act \['gelu'\]"),
+        ({"layer_norm_eps": "1e-12"}, "layer_norm_eps must be a finite number, 0 or more, got '1e-12'"),
+        ({"layer_norm_eps": -1e-12}, "layer_norm_eps must be"),
+        ({"initializer_range": None}, "initializer_range must be"),
+        ({"tie_word_embeddings": "no"}, "tie_word_embeddings must be true or false, got 'no'"),
     ],
 )
 def test_nonsense_is_refused(values: dict[str, Any], message: str) -> None:
@@ -59,3 +74,12 @@ def test_nonsense_is_refused(values: dict[str, Any], message: str) -> None:
 def test_an_override_that_is_no_field() -> None:
     with pytest.raises(ValueError, match="unknown configuration value hiden_size"):
         BertConfig.from_dict({}, hiden_size=3)
+
+
+def test_from_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"vocab_size": 99, "hidden_size": 24, "torchscript": false}')
+    config = BertConfig.from_pretrained(tmp_path, num_labels=5)
+    assert (config.vocab_size, config.hidden_size, config.num_labels) == (99, 24, 5)
+    assert config.extra == {"torchscript": False}
+    with pytest.raises(ValueError, match="there is no folder"):
+        BertConfig.from_pretrained(tmp_path / "elsewhere")
