@@ -96,9 +96,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
         value = getattr(importlib.import_module(_HOME_OF[name]), name)
-        if not hasattr(value, "__path__"):  # a function may share its name with the module it lives in
-            globals()[name] = value
-        return value
+        return globals().setdefault(name, value)  # `gradcheck` is there by now: the module, which can be called
     raise AttributeError(f"module 'minibert' has no attribute {name!r}")
 
 

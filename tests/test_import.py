@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 # Prints what the import brought (top-level names outside the standard library) and how long it took. The
 # difference before/after leaves out what site brings in (hooks of editable installs, coverage).
 IMPORT = """
@@ -55,3 +57,25 @@ def test_public_names_bring_nothing_heavy() -> None:
         "matplotlib",
     }
     assert not names & heavy, f"looking up minibert's public names imports {sorted(names & heavy)}"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "import minibert.gradcheck",
+        "from minibert import GradcheckError",
+        "from minibert.gradcheck import gradcheck",
+    ],
+)
+def test_gradcheck_can_be_called_whatever_was_imported_before(before: str) -> None:
+    """The module and the function in it have one name."""
+    code = f"""
+{before}
+from minibert import Tensor, gradcheck
+assert gradcheck(lambda x: x * x, Tensor([1.0, 2.0], dtype="float64", requires_grad=True))
+import minibert.gradcheck as module
+assert module.gradcheck is not None and module.GradcheckError is not None
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
