@@ -9,6 +9,7 @@ these are built on the engine, so they are looked up when called.
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,13 +105,13 @@ class Operators:
             raise TypeError("len() of a 0-d tensor")
         return self.shape[0]
 
-    def reshape(self, *shape: int | tuple[int, ...]) -> Tensor:
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
         """The same numbers in another shape; one length may be -1."""
-        return ops.reshape(self, shape=shape[0] if len(shape) == 1 and isinstance(shape[0], tuple) else shape)
+        return ops.reshape(self, shape=_spread(shape))
 
-    def permute(self, *axes: int) -> Tensor:
+    def permute(self, *axes: int | Sequence[int]) -> Tensor:
         """Axes in another order."""
-        return ops.permute_dims(self, axes=axes)
+        return ops.permute_dims(self, axes=_spread(axes))
 
     @property
     def T(self) -> Tensor:
@@ -187,6 +188,19 @@ class Operators:
     def __float__(self) -> float:
         return float(self.item())
 
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ValueError(f"a tensor of shape {self.shape} is neither true nor false; try .numpy().any()")
+        return bool(self.item())
+
     def __repr__(self) -> str:
         body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
         return f"Tensor({body}, dtype={self.dtype}{', requires_grad=True' if self.requires_grad else ''})"
+
+
+def _spread(lengths: tuple[Any, ...]) -> tuple[int, ...]:
+    """What was given as f(2, 3), f((2, 3)) or f([2, 3])."""
+    return tuple(lengths[0]) if len(lengths) == 1 and isinstance(lengths[0], (tuple, list)) else lengths

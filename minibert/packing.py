@@ -141,13 +141,17 @@ def integers(x: Any, name: str) -> np.ndarray:
     """
     if isinstance(x, Tensor):
         x = x.data
-    try:
-        array = backend.to_numpy(x) if hasattr(x, "__array_namespace__") else np.asarray(x)
-    except ValueError:
-        raise ValueError(f"{name} has rows of different lengths; pad them (the tokenizer's padding=True)") from None
+    array = _rectangle(x, name)
     if array.dtype.kind not in "iu":
         raise ValueError(f"{name} must be integers, got {array.dtype}")
     return array
+
+
+def _rectangle(x: Any, name: str) -> np.ndarray:
+    try:
+        return backend.to_numpy(x) if hasattr(x, "__array_namespace__") else np.asarray(x)
+    except ValueError:
+        raise ValueError(f"{name} has rows of different lengths; pad them (the tokenizer's padding=True)") from None
 
 
 def _batch_shape(shape: tuple[int, ...], ndim: int, what: str) -> tuple[int, int]:
@@ -170,7 +174,9 @@ def _like_ids(x: Any, name: str, shape: tuple[int, int]) -> np.ndarray:
 def _mask(attention_mask: Any, shape: tuple[int, int]) -> np.ndarray:
     if attention_mask is None:
         return np.ones(shape, bool)
-    mask = np.asarray(attention_mask.data if isinstance(attention_mask, Tensor) else attention_mask)
+    if isinstance(attention_mask, Tensor):
+        attention_mask = attention_mask.data
+    mask = _rectangle(attention_mask, "attention_mask")
     if mask.shape != shape:
         raise ValueError(f"attention_mask has shape {mask.shape}, the batch {shape}; they must be equal")
     if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():
