@@ -186,25 +186,27 @@ PUBLISHED = [
 
 
 @pytest.mark.parametrize(("name", "head"), PUBLISHED)
-def test_published_checkpoints(name: str, head: str, published: Callable[[str], Path], tmp_path: Path) -> None:
-    folder = published(name)
-    model = getattr(minibert, head).from_pretrained(folder)
+def test_published_checkpoints(name: str, head: str, published: Callable[[str], Path]) -> None:
+    """The float32 errors are the largest over five batches: of one batch alone they are a matter of luck."""
+    model = getattr(minibert, head).from_pretrained(published(name))
     config = transformers.BertConfig(**model.config.to_dict(), attn_implementation="eager")
     theirs = getattr(transformers, head)(config).eval()
     theirs.load_state_dict({name: torch.tensor(x) for name, x in model.state_dict().items()})
-    batch = draw_batch(7, model.config.vocab_size, (5, 33))
+    batches = [draw_batch(seed, model.config.vocab_size, (5, 33)) for seed in range(7, 12)]
     results = {}
-    for dtype in ("float64", "float32"):
+    for dtype in ("float32", "float64"):  # float32 weights widen exactly
         model.to(dtype=dtype)
-        model.load_state_dict({name: x.numpy() for name, x in theirs.state_dict().items()})
+        theirs = theirs.to(getattr(torch, dtype))
         with torch.no_grad(), minibert.no_grad():
-            out = model(**batch)
-            expected = theirs.to(getattr(torch, dtype))(**in_torch(batch))
-        theirs = theirs.to(torch.float32)
-        results[dtype] = [compared(x, batch["attention_mask"]) for x in (out, expected)]
-    truth, other = results["float64"]
-    for field, expected in other.items():
-        np.testing.assert_allclose(truth[field], expected, rtol=0, atol=1e-10, err_msg=field)  # the bar, as above
-    ours, peer = (max(np.abs(single[field] - other[field]).max() for field in other) for single in results["float32"])
-    print(f"{name}: largest float32 error {ours:.2e}, transformers' {peer:.2e}")
-    assert ours <= 2.0 * peer
+            results[dtype] = [
+                [compared(out, batch["attention_mask"]) for out in (model(**batch), theirs(**in_torch(batch)))]
+                for batch in batches
+            ]
+    ours, peer = [], []
+    for single, (exact, expected) in zip(results["float32"], results["float64"], strict=True):
+        for field, x in expected.items():
+            np.testing.assert_allclose(exact[field], x, rtol=0, atol=1e-10, err_msg=field)  # the bar, as above
+        for errors, out in zip((ours, peer), single, strict=True):
+            errors.append(max(np.abs(out[field] - expected[field]).max() for field in expected))
+    print(f"{name}: largest float32 error {max(ours):.2e}, transformers' {max(peer):.2e}")
+    assert max(ours) <= 2.0 * max(peer)
