@@ -170,8 +170,19 @@ class Kernel(NamedTuple):
 
 
 CPU_KERNELS = {
+    "add_layer_norm": "add_layer_norm",
+    "attention": "attention",
+    "bias_gelu": "bias_gelu",
+    "cross_entropy": "cross_entropy",
+    "dropout": "dropout",
+    "embedding_sum": "embedding_sum",
+    "gelu": "gelu",
+    "gelu_tanh": "gelu",
+    "layer_norm": "layer_norm",
     "linear": "linear",
+    "linear_cross_entropy": "linear_cross_entropy",
     "projections": "projections",
+    "softmax": "softmax",
 }
 """Ops with a kernel for the CPU, and the module of `kernels/cpu` that holds `<op>_forward` and `<op>_backward`."""
 

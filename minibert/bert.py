@@ -9,6 +9,7 @@ B sequences, S positions, T real tokens, H hidden size, N heads, D = H / N, F in
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -34,11 +35,15 @@ class BertEmbeddings(Module):
 
     def forward(self, batch: PackedBatch) -> Tensor:
         """(T, H)."""
-        words = self.word_embeddings(batch.input_ids) if batch.inputs_embeds is None else batch.inputs_embeds
-        types = self.token_type_embeddings(batch.token_type_ids)
-        positions = self.position_embeddings(batch.position_ids)
-        x: Tensor = self.LayerNorm(words + types + positions)  # (T, H)
-        return self.dropout(x)  # type: ignore[no-any-return]
+        words, positions, types = self.word_embeddings, self.position_embeddings, self.token_type_embeddings
+        if batch.inputs_embeds is None:
+            x = ops.embedding_sum(
+                words.weight, positions.weight, types.weight,
+                ids=batch.input_ids, position_ids=batch.position_ids, type_ids=batch.token_type_ids,
+            )  # (T, H)  # fmt: skip
+        else:
+            x = batch.inputs_embeds + types(batch.token_type_ids) + positions(batch.position_ids)  # (T, H)
+        return self.dropout(self.LayerNorm(x))  # type: ignore[no-any-return]
 
 
 class BertSelfAttention(Module):
@@ -54,25 +59,38 @@ class BertSelfAttention(Module):
 
     def forward(self, x: Tensor, starts: list[int], maps: list[list[Array]] | None) -> Tensor:
         """(T, H) to (T, H); appends this layer's attention maps to `maps` if there is such a list."""
-        split = (x.shape[0], self.heads, self.head_size)
-        q, k, v = (project(x).reshape(*split) for project in (self.query, self.key, self.value))  # (T, N, D)
+        layers = [(part.weight, part.bias) for part in (self.query, self.key, self.value)]
+        qkv = ops.projections(x, layers)  # (3, T, H)
+        qkv = qkv.reshape(3, x.shape[0], self.heads, self.head_size)  # (3, T, N, D)
         if maps is not None:
-            maps.append(ops.attention_probabilities(q.data, k.data, starts))
-        context = ops.attention(q, k, v, starts=starts, p=self.p, training=self.training)  # (T, N, D)
+            maps.append(ops.attention_probabilities(qkv.data[0, ...], qkv.data[1, ...], starts))
+        context = ops.self_attention(qkv, starts=starts, p=self.p, training=self.training)  # (T, N, D)
         return context.reshape(x.shape)  # (T, H): heads side by side
 
 
-class BertSelfOutput(Module):
-    """The gathered values mixed, and added to what was there: x = LayerNorm(x + dropout(dense(context)))."""
+class ResidualDense(Module):
+    """What ends each half of a layer: y = LayerNorm(x + dropout(dense(h))). (Vaswani et al., section 3.1)
+
+    h is what the half has found, x is what it began with.
+    """
+
+    def __init__(self, config: BertConfig, inputs: int) -> None:
+        self.dense = Linear(inputs, config.hidden_size, std=config.initializer_range)
+        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.p = config.hidden_dropout_prob
+
+    def forward(self, h: Tensor, x: Tensor) -> Tensor:
+        """(T, inputs) and (T, H), to (T, H)."""
+        product = ops.linear(h, self.dense.weight)  # (T, H); its bias goes in with the rest
+        gamma, beta, eps = self.LayerNorm.weight, self.LayerNorm.bias, self.LayerNorm.eps
+        return ops.add_layer_norm(product, self.dense.bias, x, gamma, beta, eps=eps, p=self.p, training=self.training)
+
+
+class BertSelfOutput(ResidualDense):
+    """The gathered values mixed, and added to what was there."""
 
     def __init__(self, config: BertConfig) -> None:
-        self.dense = Linear(config.hidden_size, config.hidden_size, std=config.initializer_range)
-        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
-
-    def forward(self, context: Tensor, x: Tensor) -> Tensor:
-        """(T, H) twice, to (T, H)."""
-        return self.LayerNorm(self.dropout(self.dense(context)) + x)  # type: ignore[no-any-return]
+        super().__init__(config, config.hidden_size)
 
 
 class BertAttention(Module):
@@ -96,20 +114,21 @@ class BertIntermediate(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(T, H) to (T, F)."""
-        return self.activation(self.dense(x))
+        return dense_activation(x, self.dense, self.activation)
 
 
-class BertOutput(Module):
-    """The second half of the feed-forward part, and its residual connection."""
+def dense_activation(x: Tensor, dense: Linear, activation: Callable[[Tensor], Tensor]) -> Tensor:
+    """activation(x W^T + b); for the exact GELU the bias goes in together with it."""
+    if activation is ops.gelu:
+        return ops.bias_gelu(ops.linear(x, dense.weight), dense.bias)
+    return activation(ops.linear(x, dense.weight, dense.bias))
+
+
+class BertOutput(ResidualDense):
+    """The second half of the feed-forward part: back to H, and added to what was there."""
 
     def __init__(self, config: BertConfig) -> None:
-        self.dense = Linear(config.intermediate_size, config.hidden_size, std=config.initializer_range)
-        self.LayerNorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout_prob)
-
-    def forward(self, widened: Tensor, x: Tensor) -> Tensor:
-        """(T, F) and (T, H), to (T, H)."""
-        return self.LayerNorm(self.dropout(self.dense(widened)) + x)  # type: ignore[no-any-return]
+        super().__init__(config, config.intermediate_size)
 
 
 class BertLayer(Module):

@@ -6,14 +6,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from minibert.autograd import Tensor
 from minibert.ops import gelu, relu, tanh
 
-ACTIVATIONS = {
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
     "gelu_new": lambda x: gelu(x, approximate="tanh"),
     "gelu_pytorch_tanh": lambda x: gelu(x, approximate="tanh"),
@@ -141,9 +141,10 @@ class BertConfig:
         values["label2id"] = self.label2id
         return {**self.extra, **values, "model_type": "bert"}
 
-    def activation(self, x: Tensor) -> Tensor:
-        """`hidden_act` of x."""
-        return ACTIVATIONS[self.hidden_act](x)
+    @property
+    def activation(self) -> Callable[[Tensor], Tensor]:
+        """The function that `hidden_act` names."""
+        return ACTIVATIONS[self.hidden_act]
 
     def _check(self) -> None:
         for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",

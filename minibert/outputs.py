@@ -70,12 +70,12 @@ class LogitsOutput(ModelOutput):
     Attributes:
         loss: a single number, if labels were given.
         logits: (B, S, V) or (M, V) for masked words, (B, 2) for the next sentence, (B, labels) for a sequence,
-            (B, S, labels) for tokens, (B, choices) for multiple choice.
+            (B, S, labels) for tokens, (B, choices) for multiple choice; None if only the loss was wanted.
         hidden_states, attentions: as in `BertModelOutput`.
     """
 
     loss: Tensor | None
-    logits: Tensor
+    logits: Tensor | None
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
 
@@ -86,12 +86,12 @@ class PreTrainingOutput(ModelOutput):
 
     Attributes:
         loss: the sum of the masked-word and the next-sentence loss, of those whose labels were given.
-        prediction_logits: (B, S, V), or (M, V) for chosen rows.
+        prediction_logits: (B, S, V), or (M, V) for chosen rows; None if only the loss was wanted.
         seq_relationship_logits: (B, 2); index 0 means "is next".
     """
 
     loss: Tensor | None
-    prediction_logits: Tensor
+    prediction_logits: Tensor | None
     seq_relationship_logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None

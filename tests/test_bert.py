@@ -155,6 +155,24 @@ def test_rows_with_a_label_are_enough() -> None:
         np.testing.assert_allclose(gradients[1][name], expected, err_msg=name, **EXACT)
 
 
+def test_the_loss_alone() -> None:
+    model, batch = tiny.model(BertForPreTraining), tiny.batch()
+    every = model(**batch.inputs, labels=batch.labels, next_sentence_label=batch.relation)
+    alone = model(**batch.inputs, labels=batch.labels, next_sentence_label=batch.relation, return_logits=False)
+    assert alone.prediction_logits is None
+    assert alone.keys() == ["loss", "seq_relationship_logits"]
+    assert alone.loss.item() == pytest.approx(every.loss.item(), rel=1e-13)
+    gradients = []
+    for out in (every, alone):
+        model.zero_grad()
+        out.loss.backward()
+        gradients.append({name: p.grad.numpy() for name, p in model.named_parameters()})
+    for name, expected in gradients[0].items():
+        np.testing.assert_allclose(gradients[1][name], expected, err_msg=name, **EXACT)
+    with pytest.raises(ValueError, match="needs labels"):
+        model(**batch.inputs, return_logits=False)
+
+
 def test_rows_by_a_boolean_array() -> None:
     model, batch = tiny.model(BertForMaskedLM), tiny.batch()
     rows = np.zeros((4, 7), bool)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minibert import ops
 from minibert.autograd import Tensor
-from minibert.bert import BertModel, BertPreTrainedModel, Encoded
+from minibert.bert import BertModel, BertPreTrainedModel, Encoded, dense_activation
 from minibert.config import BertConfig
 from minibert.heads.labels import sequence_loss, shaped
 from minibert.nn import LayerNorm, Linear, Module, Parameter
@@ -35,7 +35,7 @@ class BertPredictionHeadTransform(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, H) to (M, H)."""
-        return self.LayerNorm(self.activation(self.dense(x)))  # type: ignore[no-any-return]
+        return self.LayerNorm(dense_activation(x, self.dense, self.activation))  # type: ignore[no-any-return]
 
 
 class BertLMPredictionHead(Module):
@@ -54,6 +54,10 @@ class BertLMPredictionHead(Module):
     def forward(self, x: Tensor) -> Tensor:
         """(M, H) to (M, V)."""
         return self.decoder(self.transform(x))  # type: ignore[no-any-return]
+
+    def loss(self, x: Tensor, labels: Any) -> Tensor:
+        """Mean cross-entropy of (M, H) with labels (M,), without ever holding all logits and their gradient."""
+        return ops.linear_cross_entropy(self.transform(x), self.decoder.weight, self.decoder.bias, labels)
 
 
 class BertOnlyMLMHead(Module):
@@ -78,18 +82,23 @@ class BertPreTrainingHeads(Module):
         self.seq_relationship = Linear(config.hidden_size, 2, std=config.initializer_range)
 
 
-def _word_logits(head: BertLMPredictionHead, encoded: Encoded, labels: Any, rows: Any) -> tuple[Tensor, Tensor | None]:
+def _words(
+    head: BertLMPredictionHead, encoded: Encoded, labels: Any, rows: Any, return_logits: bool
+) -> tuple[Tensor | None, Tensor | None]:
     """The masked-word head on all rows, or on those asked for; and its loss, if there are labels."""
     batch = encoded.batch
     packed_labels = (
         None if labels is None else batch.pack(shaped(integers(labels, "labels"), (batch.B, batch.S), "labels"))
     )
-    chosen = _chosen_rows(batch, packed_labels, rows)
+    if not return_logits and packed_labels is None:
+        raise ValueError("return_logits=False leaves only the loss, and that needs labels")
+    chosen = _chosen_rows(batch, packed_labels, rows if return_logits else "labels")
     x = encoded.x if chosen is None else ops.take_rows(encoded.x, chosen)  # (M, H)
+    asked = packed_labels if packed_labels is None or chosen is None else packed_labels[chosen]  # (M,)
+    if not return_logits:
+        return None, head.loss(x, asked)
     logits: Tensor = head(x)  # (M, V)
-    loss = None
-    if packed_labels is not None:
-        loss = ops.cross_entropy(logits, packed_labels if chosen is None else packed_labels[chosen])
+    loss = None if asked is None else ops.cross_entropy(logits, asked)
     return (batch.unpack(logits) if chosen is None else logits), loss
 
 
@@ -117,13 +126,16 @@ class BertForMaskedLM(BertPreTrainedModel):
         self.bert = BertModel(config, add_pooling_layer=False)
         self.cls = BertOnlyMLMHead(config, self.bert.embeddings.word_embeddings.weight)
 
-    def forward(self, input_ids: Any = None, *, labels: Any = None, rows: Any = None, **inputs: Any) -> LogitsOutput:
+    def forward(
+        self, input_ids: Any = None, *, labels: Any = None, rows: Any = None, return_logits: bool = True, **inputs: Any
+    ) -> LogitsOutput:
         """Scores for every word of the vocabulary.
 
         Args:
             input_ids, inputs: as for `BertModel`.
             labels: (B, S) the original word ids where a word was masked, -100 elsewhere.
             rows: which positions get logits: None for all, "labels" for those with a label, or a boolean array (B, S).
+            return_logits: False in training: only the loss, which then takes the least time and memory.
 
         Returns:
             `LogitsOutput` with logits (B, S, V), or (M, V) for chosen rows in reading order.
@@ -132,7 +144,7 @@ class BertForMaskedLM(BertPreTrainedModel):
             ValueError: as `BertModel`; labels or rows that do not fit.
         """
         encoded = self.bert.encode(input_ids, **inputs)
-        logits, loss = _word_logits(self.cls.predictions, encoded, labels, rows)
+        logits, loss = _words(self.cls.predictions, encoded, labels, rows, return_logits)
         return LogitsOutput(loss, logits, **encoded.extras)
 
 
@@ -177,13 +189,14 @@ class BertForPreTraining(BertPreTrainedModel):
         labels: Any = None,
         next_sentence_label: Any = None,
         rows: Any = None,
+        return_logits: bool = True,
         **inputs: Any,
     ) -> PreTrainingOutput:
         """Both tasks at once.
 
         Args:
             input_ids, inputs: as for `BertModel`.
-            labels, rows: as for `BertForMaskedLM`.
+            labels, rows, return_logits: as for `BertForMaskedLM`.
             next_sentence_label: (B,) of `NextSentence`.
 
         Returns:
@@ -193,7 +206,7 @@ class BertForPreTraining(BertPreTrainedModel):
             ValueError: as `BertModel`; labels or rows that do not fit.
         """
         encoded = self.bert.encode(input_ids, **inputs)
-        words, mlm_loss = _word_logits(self.cls.predictions, encoded, labels, rows)
+        words, mlm_loss = _words(self.cls.predictions, encoded, labels, rows, return_logits)
         relation: Tensor = self.cls.seq_relationship(self.bert.pool(encoded))  # (B, 2)
         nsp_loss = sequence_loss(relation, next_sentence_label)
         losses = [loss for loss in (mlm_loss, nsp_loss) if loss is not None]
