@@ -205,6 +205,23 @@ class TestLinearCrossEntropyOnTheTape:
             np.testing.assert_array_equal(a, b)
             assert not np.shares_memory(a, b)
 
+    def test_the_tape_walked_twice(self) -> None:
+        """Large enough for the kernel. The second pass adds as much again, and the first one's gradients stay."""
+        from minibert import ops
+
+        arrays = drawn(0, (40, 30), (300, 30), (300,))
+        tensors = [Tensor(a, requires_grad=True, dtype="float32") for a in arrays]
+        loss = ops.linear_cross_entropy(*tensors, labels_for(0, 40, 300, 0.2))
+        assert loss.creator is not None
+        assert loss.creator.kernel is not None
+        loss.backward(retain_graph=True)
+        once = [t.grad.numpy() for t in tensors if t.grad is not None]
+        kept = [g.copy() for g in once]
+        loss.backward()
+        for t, first, copy in zip(tensors, once, kept, strict=True):
+            np.testing.assert_array_equal(first, copy)
+            np.testing.assert_array_equal(t.grad, first + first)
+
     @pytest.mark.parametrize("wanted", [(True, False, False), (False, True, False), (False, False, True)])
     def test_only_what_is_wanted(self, wanted: tuple[bool, ...]) -> None:
         every = run_kernel(LinearCrossEntropy, self.arrays(), 1.0, **self.options())
