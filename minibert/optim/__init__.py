@@ -8,6 +8,9 @@ A training step is always the same five lines, in this order:
     scheduler.step()                            # the rate of the next step
     optimizer.zero_grad()                       # backward adds to .grad, so last step's must go
 
+The second line may go into the optimiser, AdamW(..., max_grad_norm=1.0), which then clips within its step: the same
+numbers, without writing all gradients once more.
+
 The published procedures are
 
     pretraining, as Google did it:

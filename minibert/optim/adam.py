@@ -145,15 +145,16 @@ class _AdamFamily(Optimizer):
         updates = []
         for p, g, state, options in todo:
             state["step"] += 1
-            numbers = factor, *self._numbers(state["step"], options)
-            updates.append((p, g, state["m"], state["v"], numbers, not self.decoupled and options["weight_decay"] > 0))
+            l2 = not self.decoupled and options["weight_decay"] > 0
+            numbers = factor, *self._numbers(state["step"], options, l2)
+            updates.append((p, g, state["m"], state["v"], numbers, l2))
         kernel.adam_step(updates)
 
-    def _numbers(self, t: int, options: Mapping[str, Any]) -> tuple[float, ...]:
+    def _numbers(self, t: int, options: Mapping[str, Any], l2: bool) -> tuple[float, ...]:
         """The numbers of `adam_update` at step t, in the kernel's order."""
         lr, (beta1, beta2), decay = options["lr"], options["betas"], options["weight_decay"]
         correction1, correction2 = (1 - beta1**t, 1 - beta2**t) if self.bias_correction else (1.0, 1.0)
-        decay = 1 - lr * decay if self.decoupled else decay
+        decay = decay if l2 else 1 - lr * decay
         return decay, beta1, 1 - beta1, beta2, 1 - beta2, math.sqrt(correction2), options["eps"], lr / correction1
 
     def update(self, param: Array, grad: Array, state: dict[str, Any], options: Mapping[str, Any]) -> None:
