@@ -1,7 +1,7 @@
 """Softmax attention over packed sequences, without the L x L scores of a head in memory.
 
-Forward keeps, beside its input and result, one number a query and head: the logarithm of its softmax's denominator
-(plus the maximum), lse. With it backward computes any tile of probabilities anew, exp(score - lse).
+Forward keeps, beside its input and result, two numbers a query and head: the largest score, and 1 / the sum of
+exp(score - largest). With them backward computes any tile of probabilities anew.
 
 Work is cut into units: forward's are blocks of queries of one head of one sequence, backward's the whole of a head of
 a sequence. Each costs about its number of queries times its number of keys, and each thread gets neighbouring units
@@ -33,12 +33,12 @@ SMALL = 100_000
 def attention_forward(qkv: np.ndarray, *, starts: Sequence[int], p: float, key: Any) -> tuple[np.ndarray, Saved]:
     """(3, T, N, D) to the context, (T, N, D)."""
     _, T, N, D = qkv.shape
-    context, lse = np.empty((T, N, D), qkv.dtype), np.empty((N, T), qkv.dtype)
+    context, softmax = np.empty((T, N, D), qkv.dtype), np.empty((2, N, T), qkv.dtype)
     units, bounds = _query_blocks(tuple(starts), N, threads.get_num_threads())
     scratch = _workspace(len(bounds), forward.scratch_rows(D), BLOCK, qkv.dtype)
-    common = units, read_only(qkv), context, lse, _dropout(p, key), 1 / math.sqrt(D)
+    common = units, read_only(qkv), context, softmax, _dropout(p, key), 1 / math.sqrt(D)
     threads.run(forward.forward_units, [(a, b, *common, scratch[i]) for i, (a, b) in enumerate(bounds)])
-    return context, (qkv, context, lse)
+    return context, (qkv, context, softmax)
 
 
 def attention_backward(
@@ -47,14 +47,14 @@ def attention_backward(
     """(T, N, D) to the gradient of qkv, (3, T, N, D)."""
     if not needs[0]:
         return (None,)
-    qkv, context, lse = saved
+    qkv, context, softmax = saved
     _, _, N, D = qkv.shape
     dqkv = np.empty(qkv.shape, qkv.dtype)
     units, bounds = _heads(tuple(starts), N, threads.get_num_threads())
     scratch = _workspace(len(bounds), backward.scratch_rows(D), BLOCK, qkv.dtype)
     longest = max((b - a for a, b in pairwise(starts)), default=0)
     wide = _workspace(len(bounds), 2 * BLOCK + 2 * longest, -(-D // LANES) * LANES, qkv.dtype)
-    common = (*map(read_only, (qkv, context, lse, dcontext)), dqkv, _dropout(p, key), 1 / math.sqrt(D))
+    common = (*map(read_only, (qkv, context, softmax, dcontext)), dqkv, _dropout(p, key), 1 / math.sqrt(D))
     parts = [(a, b, units, *common, scratch[i], wide[i]) for i, (a, b) in enumerate(bounds)]
     threads.run(backward.backward_units, parts)
     return (dqkv,)

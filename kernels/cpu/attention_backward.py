@@ -5,10 +5,11 @@ With S = Q K^T / sqrt(D), P = softmax(S) along the keys, C = P V, and dC given:
     dV = P^T dC        dP = dC V^T        dS = P (dP - delta),  delta = sum over the keys of P dP
     dQ = dS K / sqrt(D)        dK = dS^T Q / sqrt(D)
 
-P is not kept but computed again, a tile at a time, from the logarithm of its denominator: P = exp(S - lse). And delta
-is the sum over D of dC C, since sum_j P_ij dP_ij = sum_j P_ij dC_i . V_j = dC_i . C_i: one number a query, before any
-tile. Dropout multiplies P by the mask in forward, so in backward P becomes `dropped` in dV, dS = dropped dP - P
-delta, and delta stays dC . C.
+P is not kept but computed again, a tile at a time, from the largest score and the sum of each query that forward
+kept: P = exp(S - largest) / sum. (Their usual union, one number lse = largest + log(sum), is rounded to a few times
+the error.) And delta is the sum over D of dC C, since sum_j P_ij dP_ij = sum_j P_ij dC_i . V_j = dC_i . C_i: one
+number a query, before any tile. Dropout multiplies P by the mask in forward, so in backward P becomes `dropped` in
+dV, dS = dropped dP - P delta, and delta stays dC . C.
 
 Blocks of queries are the outer loop: dQ of a block is collected over its tiles and written once. dK and dV of the
 whole head are collected in scratch memory, 2 L rows of D numbers.
@@ -28,27 +29,27 @@ from .vector_math import exp
 
 
 def scratch_rows(D: int) -> int:
-    """Rows of BLOCK numbers that a part needs: queries, dC and dQ, three tiles, and two numbers a column."""
-    return 3 * D + 3 * TILE + 2
+    """Rows of BLOCK numbers that a part needs: queries, dC and dQ, three tiles, and three numbers a column."""
+    return 3 * D + 3 * TILE + 3
 
 
 @njit(**OPTIONS)
 def backward_units(
-    first: int, end: int, units: Any, qkv: Any, context: Any, lse: Any, dcontext: Any, dqkv: Any, dropout: Any,
+    first: int, end: int, units: Any, qkv: Any, context: Any, softmax: Any, dcontext: Any, dqkv: Any, dropout: Any,
     scale: float, scratch: Any, wide: Any,
 ) -> None:  # fmt: skip
     """The gradient of units first..end-1.
 
     Args:
         units: (U, 3) int64: head, first token, end.
-        qkv: (3, T, N, D). context, dcontext: (T, N, D). lse: (N, T). dqkv: (3, T, N, D), written.
+        qkv: (3, T, N, D). context, dcontext: (T, N, D). softmax: (2, N, T). dqkv: (3, T, N, D), written.
         dropout, scale: as in forward.
         scratch: (scratch_rows(D), BLOCK), for this part alone.
         wide: (2 BLOCK + 2 L, whole lanes of D) for the longest L, for this part alone.
     """
     _, _, N, D = qkv.shape
     qT, gT, dqT = scratch[:D], scratch[D : 2 * D], scratch[2 * D : 3 * D]
-    tiles, lse_of, delta_of = scratch[3 * D : -2], scratch[-2], scratch[-1]
+    tiles, columns = scratch[3 * D : -3], scratch[-3:]
     q, g, dS, dropped = wide[:BLOCK], wide[BLOCK : 2 * BLOCK], loose(tiles[:TILE]), loose(tiles[TILE : 2 * TILE])
     for u in range(first, end):
         n, start, stop = units[u]
@@ -59,11 +60,11 @@ def backward_units(
             load_queries(q, qT, W, qkv[0, row : row + rows, n], scale)
             dC = dcontext[row : row + rows, n]
             load_queries(g, gT, W, dC, 1.0)
-            column_numbers(lse_of, delta_of, W, lse[n, row : row + rows], context[row : row + rows, n], dC)
+            column_numbers(columns, W, softmax[:, n, row : row + rows], context[row : row + rows, n], dC)
             for key in range(start, stop, TILE):
                 keys, at = min(TILE, stop - key), key - start
                 K, V = qkv[1, key : key + keys, n], qkv[2, key : key + keys, n]  # (keys, D)
-                one_tile(tiles, W, K, V, qT, gT, lse_of, delta_of, (at, row * N + n, N), dropout)
+                one_tile(tiles, columns, W, K, V, qT, gT, (at, row * N + n, N), dropout)
                 product(loose(dV[at:]), dropped, loose(g), keys, D, rows, more)
                 product(loose(dK[at:]), dS, loose(q), keys, D, rows, more)
                 product(loose(dqT), loose(K.T), dS, D, W, keys, at > 0)
@@ -73,33 +74,32 @@ def backward_units(
 
 
 @njit(**OPTIONS)
-def one_tile(
-    tiles: Any, columns: int, K: Any, V: Any, qT: Any, gT: Any, lse_of: Any, delta_of: Any, counter: Any, dropout: Any
-) -> None:
+def one_tile(tiles: Any, columns: Any, W: int, K: Any, V: Any, qT: Any, gT: Any, counter: Any, dropout: Any) -> None:
     """A tile's dS and `dropped` (P with dropout), which become the first two of `tiles` (3 TILE, BLOCK)."""
     keys, D = K.shape
     dS, dropped, P = tiles[:TILE], tiles[TILE : 2 * TILE], tiles[2 * TILE :]
     if dropout[0] == 0:
         P = dropped
-    product(
-        loose(P), loose(K), loose(qT), keys, columns, D, keys < 0
-    )  # S; a literal False would compile `product` again
-    product(loose(dS), loose(V), loose(gT), keys, columns, D, keys < 0)  # dP
+    product(loose(P), loose(K), loose(qT), keys, W, D, keys < 0)  # S; a literal False would compile `product` again
+    product(loose(dS), loose(V), loose(gT), keys, W, D, keys < 0)  # dP
     flat_P, flat_dropped = P.reshape(-1), dropped.reshape(-1)
-    probabilities(flat_P, keys, columns, lse_of)
+    probabilities(flat_P, keys, W, columns[0], columns[1])
     if dropout[0] > 0:
-        drop(flat_dropped, flat_P, keys, columns, counter, dropout)
-    through_softmax(dS.reshape(-1), flat_P, flat_dropped, keys, columns, delta_of)
+        drop(flat_dropped, flat_P, keys, W, counter, dropout)
+    through_softmax(dS.reshape(-1), flat_P, flat_dropped, keys, W, columns[2])
 
 
 @njit(**OPTIONS)
-def probabilities(scores: Any, keys: int, columns: int, lse_of: Any) -> None:
-    """exp(score - lse), in place."""
+def probabilities(scores: Any, keys: int, columns: int, largest: Any, inverse: Any) -> None:
+    """exp(score - largest) / sum, in place."""
     for j in range(0, keys, 4):
         s = scores[j * BLOCK : (j + 4) * BLOCK]
         for i in range(columns):
-            s[i], s[i + BLOCK] = exp(s[i] - lse_of[i]), exp(s[i + BLOCK] - lse_of[i])
-            s[i + 2 * BLOCK], s[i + 3 * BLOCK] = exp(s[i + 2 * BLOCK] - lse_of[i]), exp(s[i + 3 * BLOCK] - lse_of[i])
+            top, factor = largest[i], inverse[i]
+            a, b = exp(s[i] - top), exp(s[i + BLOCK] - top)
+            c, d = exp(s[i + 2 * BLOCK] - top), exp(s[i + 3 * BLOCK] - top)
+            s[i], s[i + BLOCK] = a * factor, b * factor
+            s[i + 2 * BLOCK], s[i + 3 * BLOCK] = c * factor, d * factor
 
 
 @njit(**OPTIONS)
@@ -112,16 +112,15 @@ def through_softmax(dP: Any, P: Any, dropped: Any, keys: int, columns: int, delt
 
 
 @njit(**OPTIONS)
-def column_numbers(lse_of: Any, delta_of: Any, columns: int, lse: Any, C: Any, dC: Any) -> None:
-    """lse and delta of each query as rows over the columns; 0 in columns without a query."""
+def column_numbers(columns: Any, W: int, softmax: Any, C: Any, dC: Any) -> None:
+    """(3, W): largest score, 1 / sum, and delta of each query; 0 in columns without a query."""
     rows, D = C.shape
-    for i in range(columns):
-        lse_of[i], delta_of[i] = 0, 0
+    columns[:, rows:W] = 0
     for i in range(rows):
         total = C.dtype.type(0)
         for d in range(D):
             total += C[i, d] * dC[i, d]
-        lse_of[i], delta_of[i] = lse[i], total
+        columns[0, i], columns[1, i], columns[2, i] = softmax[0, i], softmax[1, i], total
 
 
 @njit(**OPTIONS)

@@ -11,7 +11,6 @@ al., "FlashAttention" (2022), algorithm 1.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -29,13 +28,14 @@ def scratch_rows(D: int) -> int:
 
 @njit(**OPTIONS)
 def forward_units(
-    first: int, end: int, units: Any, qkv: Any, context: Any, lse: Any, dropout: Any, scale: float, scratch: Any
+    first: int, end: int, units: Any, qkv: Any, context: Any, softmax: Any, dropout: Any, scale: float, scratch: Any
 ) -> None:
-    """Context and log-sum-exp for units first..end-1.
+    """Context, and what is needed to compute the softmax again, for units first..end-1.
 
     Args:
         units: (U, 5) int64: head, first query, number of queries (BLOCK at most), first key, end of keys.
-        qkv: (3, T, N, D). context: (T, N, D), written. lse: (N, T), written.
+        qkv: (3, T, N, D). context: (T, N, D), written.
+        softmax: (2, N, T), written: each query's largest score, and 1 / the sum of exp(score - largest).
         dropout: (threshold, 1 / (1 - p), seed, stream); threshold 0 drops nothing.
         scale: 1 / sqrt(D).
         scratch: (scratch_rows(D), BLOCK), for this part alone.
@@ -63,11 +63,10 @@ def forward_units(
                 drop(weights, scores, keys, W, (key - first_key, row * N + n, N), dropout)
             product(C, loose(qkv[2, key : key + keys, n].T), P, D, W, keys, again)
         for i in range(rows):
-            inverse = 1 / total[i]
-            o = context[row + i, n]
+            inverse, o = 1 / total[i], context[row + i, n]
             for d in range(D):
                 o[d] = oT[d, i] * inverse
-            lse[n, row + i] = largest[i] + math.log(total[i])
+            softmax[0, n, row + i], softmax[1, n, row + i] = largest[i], inverse
 
 
 @njit(**OPTIONS)
