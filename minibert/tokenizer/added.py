@@ -36,6 +36,7 @@ class AddedToken:
         return cls(entry["content"], normalized=bool(entry.get("normalized", not special)), special=special, **flags)
 
     def to_json(self) -> dict[str, Any]:
+        """The token as tokenizer_config.json and tokenizer.json write it."""
         return {
             "content": self.content,
             "single_word": self.single_word,

@@ -53,6 +53,7 @@ class BasicTokenizer:
         return list(split_words(self.normalize(text)))
 
     def normalize(self, text: str) -> Characters:
+        """The text's characters, cleaned and, as configured, spaced, lower-cased and without accents."""
         chars = clean(text)
         if self.tokenize_chinese_chars:
             chars = space_chinese(chars)

@@ -263,10 +263,12 @@ class BertTokenizer(Vocabulary):
 
     @property
     def max_len_single_sentence(self) -> int:
+        """The most tokens of a text that leave room for [CLS] and [SEP]."""
         return self.model_max_length - self.num_special_tokens_to_add()
 
     @property
     def max_len_sentences_pair(self) -> int:
+        """The most tokens that the two texts of a pair may have together."""
         return self.model_max_length - self.num_special_tokens_to_add(True)
 
     def build_inputs_with_special_tokens(self, first: Sequence[int], second: Sequence[int] | None = None) -> list[int]:

@@ -93,6 +93,7 @@ COMBINING_SINCE = members("""
 
 
 def is_space(char: str) -> bool:
+    """Whether a word ends here."""
     return char in SPACES
 
 
@@ -102,14 +103,17 @@ def is_control(char: str) -> bool:
 
 
 def is_mark(char: str) -> bool:
+    """Whether it is a combining mark, such as an accent."""
     return char in MARKS
 
 
 def is_punctuation(char: str) -> bool:
+    """Whether it is a word of its own."""
     return char in PUNCTUATION
 
 
 def is_chinese(char: str) -> bool:
+    """Whether it is an ideograph, which is a word of its own."""
     return char >= "\u3400" and any(first <= ord(char) <= last for first, last in CHINESE_BLOCKS)
 
 

@@ -49,10 +49,12 @@ class Encoding:
 
     @property
     def ids(self) -> list[int]:
+        """The row's token ids."""
         return [id for part in self.parts for id in part.ids]
 
     @property
     def tokens(self) -> list[str]:
+        """The row's tokens as strings."""
         return [self.vocab[id] for id in self.ids]
 
     @property
@@ -72,6 +74,7 @@ class Encoding:
 
     @property
     def sequence_ids(self) -> list[int | None]:
+        """For each token 0 (first text) or 1 (second); None for special tokens and padding."""
         return [part.index for part in self.parts for _ in part.ids]
 
     @property

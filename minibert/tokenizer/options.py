@@ -27,6 +27,8 @@ class Defaults(Protocol):
 
 @dataclass(frozen=True)
 class Options:
+    """What a call was asked for, with nothing left to be guessed."""
+
     padding: str
     truncation: str
     max_length: int | None
@@ -102,6 +104,7 @@ def padded_length(lengths: Sequence[int], options: Options) -> int | None:
 
 
 def check_side(name: str, side: str) -> str:
+    """`side`, if it is "right" or "left"; a ValueError with the option's name otherwise."""
     if side not in SIDES:
         raise ValueError(f"{name} is 'right' or 'left', not {side!r}")
     return side

@@ -134,6 +134,7 @@ class Vocabulary:
 
     @property
     def vocab(self) -> dict[str, int]:
+        """token -> id, as `get_vocab`."""
         return self.get_vocab()
 
     def get_added_vocab(self) -> dict[str, int]:
@@ -149,22 +150,27 @@ class Vocabulary:
 
     @property
     def unk_token_id(self) -> int:
+        """The id of [UNK]."""
         return self.convert_tokens_to_ids(self.unk_token)
 
     @property
     def sep_token_id(self) -> int:
+        """The id of [SEP]."""
         return self.convert_tokens_to_ids(self.sep_token)
 
     @property
     def pad_token_id(self) -> int:
+        """The id of [PAD]."""
         return self.convert_tokens_to_ids(self.pad_token)
 
     @property
     def cls_token_id(self) -> int:
+        """The id of [CLS]."""
         return self.convert_tokens_to_ids(self.cls_token)
 
     @property
     def mask_token_id(self) -> int:
+        """The id of [MASK]."""
         return self.convert_tokens_to_ids(self.mask_token)
 
     @property
@@ -174,10 +180,12 @@ class Vocabulary:
 
     @property
     def all_special_tokens(self) -> list[str]:
+        """The special tokens as strings, each once."""
         return list(dict.fromkeys([*self.special_tokens_map.values(), *self.extra_special_tokens]))
 
     @property
     def all_special_ids(self) -> list[int]:
+        """The special tokens' ids."""
         return self.convert_tokens_to_ids(self.all_special_tokens)
 
     def get_special_tokens_mask(self, token_ids: Sequence[int]) -> list[int]:
