@@ -24,6 +24,8 @@ from minibert.bench.report import Compared, Result
 from minibert.bench.workloads import Workload
 
 Say = Callable[[str], None]
+BUSY = 0.5
+"""Programs for each core, at the start, above which it is told that figures will be unsteady."""
 PLOTS = (".png", ".svg", ".pdf")
 
 
@@ -47,6 +49,8 @@ def run(given: argparse.Namespace) -> None:
     about, settings = machine.describe(), {"threads": threads, "rounds": given.rounds, "model": given.model}
     _write(f"{about['processor']}, {about['cores']} cores; ")
     _write(f"{threads} threads, {given.rounds} rounds, {given.model} model\n")
+    if (about["load"] or 0.0) > BUSY * about["cores"]:
+        _write(f"other programs are running (load {about['load']:.1f}): the figures will be unsteady\n")
     present = _installed(against, wanted)
     results: list[Result] = []
     problems: list[str] = []

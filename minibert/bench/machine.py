@@ -23,6 +23,7 @@ def describe() -> dict[str, Any]:
         "processor": _processor(),
         "cores": cores(),
         "memory_gib": _memory_gib(),
+        "load": load(),
         "system": platform.platform(),
         "python": platform.python_version(),
         "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
@@ -33,6 +34,11 @@ def describe() -> dict[str, Any]:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load() -> float | None:
+    """How many programs wanted to run, on average over the last minute, where the system tells."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def _version(package: str) -> str | None:

@@ -54,7 +54,8 @@ def _bars(axes: Any, bars: Sequence[tuple[Result, Compared]]) -> None:
         labels.append(one.label)
         y += 1.0
     axes.set_xscale("log")
-    marks = [m for m in (0.1, 0.2, 0.5, 0.8, 1, 1.25, 2, 5, 10, 20, 50, 100) if smallest / 1.6 < m < largest * 1.6]
+    near = (0.8, 1.25) if largest / smallest < 10 else ()  # their numbers need room
+    marks = [m for m in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, *near) if smallest / 1.6 < m < largest * 1.6]
     axes.set_xticks(marks, [f"{m:g}" for m in marks])
     axes.minorticks_off()
     axes.set_xlim(min(0.75, smallest / 1.2), max(1.3, largest * 1.2))

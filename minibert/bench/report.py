@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,10 +53,17 @@ class Result:
         """Our turns beside all peers."""
         return [turn for one in self.compared for turn in one.pairs.ours]
 
-    def best(self) -> Compared | None:
-        """The competitor that came closest, or was fastest."""
-        rivals = [one for one in self.compared if one.is_competitor]
-        return min(rivals, key=lambda one: one.pairs.ratio().median) if rivals else None
+    def best(self) -> dict[str, Compared]:
+        """The competitor that came closest, or was fastest: under "best peer"; where peers were given a ragged batch in
+        two ways, one under "best padded" and one under "best sorted"."""
+        found: dict[str, Compared] = {}
+        for one in self.compared:
+            if one.is_competitor:
+                _, _, form = one.label.partition(" ")
+                what = f"best {form or 'peer'}"
+                if what not in found or one.pairs.ratio().median < found[what].pairs.ratio().median:
+                    found[what] = one
+        return found
 
 
 HEADERS = ("side", "ms", "quartiles", "GFLOP/s", "ratio", "quartiles", "peak MiB", "added", "difference")
@@ -75,10 +81,9 @@ def text(result: Result) -> str:
             rows.append(_row(one.label, times(one.pairs.theirs), result, one.pairs.ratio(), one.memory, difference))
         lines += table(HEADERS, rows)
     lines += [f"  {one.label}: {one.skipped}" for one in result.compared if one.skipped]
-    best = result.best()
-    if best is not None:
+    for what, best in result.best().items():
         ratio = best.pairs.ratio()
-        lines.append(f"  best peer: {best.label}, ratio {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})")
+        lines.append(f"  {what}: {best.label}, ratio {ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})")
     return "\n".join(lines) + "\n"
 
 
@@ -105,14 +110,16 @@ def _ms(seconds: float) -> str:
     return f"{ms:.0f}" if ms >= 100 else f"{ms:.1f}" if ms >= 10 else f"{ms:.2f}"
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of columns under headers: the first flush left, the others flush right."""
+def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, left: Sequence[int] = (0,)) -> list[str]:
+    """Lines of columns under headers: those numbered in `left` flush left, the others flush right."""
     cells = [list(headers), *map(list, rows)]
     widths = [max(len(row[c]) for row in cells) for c in range(len(headers))]
     lines = []
     for row in cells:
-        others = (text.rjust(width) for text, width in zip(row[1:], widths[1:], strict=True))
-        lines.append("  " + "  ".join([row[0].ljust(widths[0]), *others]).rstrip())
+        parts = [
+            text.ljust(w) if c in left else text.rjust(w) for c, (text, w) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(("  " + "  ".join(parts)).rstrip())
     return lines
 
 
@@ -122,14 +129,15 @@ def as_json(results: Sequence[Result], machine: dict[str, Any], settings: dict[s
 
 
 def _workload(result: Result) -> dict[str, Any]:
-    best, turns = result.best(), result.our_turns()
+    turns = result.our_turns()
     return {
         "name": result.workload.name,
         "about": result.workload.about,
         "gflop": result.gflop,
         "tolerance": result.tolerance,
-        "best_peer": best and best.label,
-        "ratio_to_best_peer": best and best.pairs.ratio().median,
+        "best": {
+            what: {"name": best.label, "ratio": best.pairs.ratio().median} for what, best in result.best().items()
+        },
         OURS: {"seconds": vars(times(turns)) if turns else None, "memory": result.memory, "thread_pools": result.blas},
         "peers": [_peer(one) for one in result.compared],
     }
@@ -160,16 +168,17 @@ def write_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def overall(results: Sequence[Result]) -> str:
-    """The last lines: each workload's ratio to its best peer, and to the limit."""
+    """The last lines: each workload's ratio to its best peers, and to the limit."""
     rows = []
     for result in results:
-        best = result.best()
-        limit = next((one for one in result.compared if one.label == "limit" and not one.skipped), None)
-        if best is not None or limit is not None:
-            share = f"{statistics.median(limit.pairs.ratios()):.2f}" if limit is not None else ""
-            ratio = f"{best.pairs.ratio().median:.2f}" if best is not None else ""
-            rows.append([result.workload.name, ratio, best.label if best else "", share])
+        for what, best in result.best().items():
+            rows.append([result.workload.name, f"{best.pairs.ratio().median:.2f}", f"{what}, {best.label}"])
+        rows += [
+            [result.workload.name, f"{one.pairs.ratio().median:.2f}", "limit"]
+            for one in result.compared
+            if one.label == "limit" and not one.skipped
+        ]
     if not rows:
         return ""
-    lines = table(("workload", "best peer", "", "limit"), rows)
+    lines = table(("workload", "ratio", "to"), rows, left=(0, 2))
     return "\n".join(["ratios (above 1: minibert is faster)", *lines]) + "\n"

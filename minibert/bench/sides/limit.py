@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+import minibert
 from minibert.bench.products import Product, products
 from minibert.bench.sides import Job, Side
 from minibert.kernels.cpu import threads
@@ -22,7 +23,7 @@ TRIES = 3
 
 def make(job: Job) -> Side:
     """The side for this job."""
-    threads.set_num_threads(job.threads)
+    minibert.set_num_threads(job.threads)
     return Limit(job)
 
 

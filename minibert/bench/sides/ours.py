@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
+import minibert
 from minibert import backend, ops
 from minibert.autograd import Tensor, no_grad
 from minibert.bench.inputs import attention_arrays, gradient_summary
 from minibert.bench.sides import Job, Side
 from minibert.bert import BertModel
 from minibert.heads import BertForPreTraining, BertForSequenceClassification
-from minibert.kernels.cpu import threads
 from minibert.optim import AdamW, clip_grad_norm, decay_groups
 
 
 def make(job: Job) -> Side:
     """The side for this job."""
-    threads.set_num_threads(job.threads)
+    minibert.set_num_threads(job.threads)
     kernels = backend.kernels_off if job.side == "explicit" else nullcontext
     kinds: dict[str, type[Encoder] | type[Training] | type[Attention]]
     kinds = {"encode": Encoder, "pretrain": Training, "finetune": Training, "attention": Attention}
@@ -59,7 +59,7 @@ class Training(Side):
         self.model: Any
         if job.what().kind == "pretrain":
             self.model = BertForPreTraining.from_pretrained(job.folder)
-            self.inputs |= {"labels": batch.labels, "next_sentence_label": batch.relation, "rows": "labels"}
+            self.inputs |= {"labels": batch.labels, "next_sentence_label": batch.relation, "return_logits": False}
         else:
             self.model = BertForSequenceClassification.from_pretrained(job.folder)
             self.inputs |= {"labels": batch.relation}
