@@ -13,10 +13,17 @@ from typing import Any
 from minibert.autograd import Tensor
 from minibert.ops import gelu, relu, tanh
 
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """The GELU's approximation with tanh; a function with a name, so that a model that holds it can be pickled."""
+    return gelu(x, approximate="tanh")
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": gelu,
-    "gelu_new": lambda x: gelu(x, approximate="tanh"),
-    "gelu_pytorch_tanh": lambda x: gelu(x, approximate="tanh"),
+    "gelu_new": gelu_tanh,
+    "gelu_pytorch_tanh": gelu_tanh,
     "relu": relu,
     "tanh": tanh,
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
 from minibert import BertForMaskedLM
 from minibert.autograd import Tensor
+from minibert.config import ACTIVATIONS
 from minibert.nn import Embedding, LayerNorm, Linear, Module, ModuleList, skip_init
 from tests import tiny
 
@@ -89,3 +93,15 @@ def test_skip_init_takes_no_memory() -> None:
     assert layer.weight.shape == (10**6, 10**6)
     assert not layer.weight.data.flags.writeable
     Linear(2, 2).weight.data[0, 0] = 1.0
+
+
+@pytest.mark.parametrize("activation", list(ACTIVATIONS))
+def test_copies_compute_the_same(activation: str) -> None:
+    model = tiny.model(BertForMaskedLM, hidden_act=activation)
+    expected = model(**tiny.batch().inputs).logits.numpy()
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        np.testing.assert_array_equal(other(**tiny.batch().inputs).logits, expected)
+        assert not other.training
+        words = other.bert.embeddings.word_embeddings.weight
+        assert other.cls.predictions.decoder.weight is words  # tied still,
+        assert words is not model.bert.embeddings.word_embeddings.weight  # and a copy
