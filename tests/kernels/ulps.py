@@ -57,7 +57,7 @@ def bound(function: Any, x: np.ndarray) -> np.ndarray:
     """What the module says of its error at x, in ulp."""
     if function in (map_exp, map_tanh):
         return np.full(x.shape, 1.1 if function is map_exp else 3.0)
-    tail = 4 + np.minimum(x.astype(np.float64) ** 2, 1500) / 2
+    tail = 6 + np.minimum(x.astype(np.float64) ** 2, 1500) / 2
     return tail if function is map_density else np.where(x >= 0, 2.5, tail)
 
 
