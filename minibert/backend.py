@@ -44,7 +44,7 @@ def asarray(x: Any, *, dtype: str | None = None, like: Array | None = None) -> A
             x = xp.asarray(to_numpy(x) if hasattr(x, "get") else _from_python(x), device=like.device)
         return x if x.dtype == like.dtype else xp.astype(x, like.dtype)
     if not hasattr(x, "__array_namespace__") or isinstance(x, np.generic):  # NumPy gives 0-d results as scalars
-        x = _from_python(x)
+        x = _from_python(x) if dtype is not None else _in_single_precision(x)
     if dtype is None or x.dtype == dtype_of(x, dtype):
         return x
     return namespace(x).astype(x, dtype_of(x, dtype))
@@ -67,7 +67,12 @@ def _from_python(x: Any) -> np.ndarray:
         raise ValueError(f"expected a rectangular array of numbers: {error}") from None
     if array.dtype.kind not in "biuf":
         raise ValueError(f"expected numbers, got {type(x).__name__} of dtype {array.dtype}")
-    # A bare Python float means "a real number", not "double precision": float32 is the default everywhere.
+    return array
+
+
+def _in_single_precision(x: Any) -> np.ndarray:
+    """A bare Python float means "a real number", not "double precision": float32 is the default everywhere."""
+    array = _from_python(x)
     made_here = not isinstance(x, (np.ndarray, np.generic)) and not hasattr(x, "__array__")
     return array.astype(np.float32) if made_here and array.dtype == np.float64 else array
 

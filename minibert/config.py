@@ -14,7 +14,6 @@ from minibert.autograd import Tensor
 from minibert.ops import gelu, relu, tanh
 
 
-
 def gelu_tanh(x: Tensor) -> Tensor:
     """The GELU's approximation with tanh; a function with a name, so that a model that holds it can be pickled."""
     return gelu(x, approximate="tanh")

@@ -9,7 +9,8 @@ these are built on the engine, so they are looked up when called.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,8 +34,10 @@ ops = _Later()
 # What `array + tensor` means: NumPy asks here first, because the array stands on the left.
 _UFUNC_METHODS = {
     "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "matmul":
-    "__rmatmul__",
+    "__rmatmul__", "power": "__rpow__",
 }  # fmt: skip
+_TRUTHS = {"greater", "greater_equal", "less", "less_equal", "isfinite", "isinf", "isnan", "signbit"}
+"""NumPy's functions to true and false, through which no gradient runs anyway."""
 
 
 class Operators:
@@ -74,6 +77,9 @@ class Operators:
     def __pow__(self, exponent: float) -> Tensor:
         return ops.power(self, exponent)
 
+    def __rpow__(self, base: float) -> Tensor:
+        return ops.exponential(base, self)
+
     def __matmul__(self, other: Any) -> Tensor:
         return ops.matmul(self, other)
 
@@ -87,13 +93,27 @@ class Operators:
         """`array + tensor` is an op; `np.exp(tensor)` gives an array, unless that would lose a gradient silently."""
         if method == "__call__" and ufunc.__name__ in _UFUNC_METHODS and not kwargs and inputs[1] is self:
             return getattr(self, _UFUNC_METHODS[ufunc.__name__])(inputs[0])
-        if any(getattr(x, "requires_grad", False) for x in inputs):
+        if ufunc.__name__ not in _TRUTHS and any(getattr(x, "requires_grad", False) for x in inputs):
             raise ValueError(
                 f"numpy.{ufunc.__name__} on a tensor that requires a gradient would lose it; "
                 "use the function of minibert.ops, or .numpy() if the gradient is not wanted"
             )
         plain = [x.data if isinstance(x, Operators) else x for x in inputs]
         return getattr(ufunc, method)(*plain, **kwargs)
+
+    # --- comparisons: boolean arrays, off the tape; `==` means "the same tensor", as sets and keys need it ----------
+
+    def __gt__(self, other: Any) -> Array:
+        return _compare(operator.gt, self, other)
+
+    def __lt__(self, other: Any) -> Array:
+        return _compare(operator.lt, self, other)
+
+    def __ge__(self, other: Any) -> Array:
+        return _compare(operator.ge, self, other)
+
+    def __le__(self, other: Any) -> Array:
+        return _compare(operator.le, self, other)
 
     # --- indexing and shape -----------------------------------------------------------------------------------------
 
@@ -113,6 +133,17 @@ class Operators:
         """Axes in another order."""
         return ops.permute_dims(self, axes=_spread(axes))
 
+    def transpose(self, *axes: Any) -> Tensor:
+        """Two axes exchanged, `x.transpose(1, 2)`; or all in another order, `x.transpose((0, 2, 1))`; or reversed."""
+        if len(axes) < 2:
+            given = axes[0] if axes else None
+            return self.permute(*(range(self.ndim)[::-1] if given is None else given))
+        if len(axes) > 2 or any(not -self.ndim <= a < self.ndim for a in axes):
+            raise ValueError(f"transpose takes two axes of this tensor's {self.ndim}, or a tuple of all, got {axes}")
+        order = list(range(self.ndim))
+        order[axes[0]], order[axes[1]] = order[axes[1]], order[axes[0]]
+        return self.permute(*order)
+
     @property
     def T(self) -> Tensor:
         """The last two axes exchanged."""
@@ -122,13 +153,32 @@ class Operators:
 
     # --- reductions and functions -----------------------------------------------------------------------------------
 
-    def sum(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Tensor:
+    # `np.sum(tensor)` comes here too, with its own dtype=None and out=None.
+
+    def sum(
+        self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False, dtype: None = None, out: None = None
+    ) -> Tensor:
         """Sum over `axis` (all axes if None)."""
+        _must_be_none(dtype, out)
         return ops.sum(self, axis=axis, keepdims=keepdims)
 
-    def mean(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False) -> Tensor:
+    def mean(
+        self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False, dtype: None = None, out: None = None
+    ) -> Tensor:
         """Mean over `axis` (all axes if None)."""
+        _must_be_none(dtype, out)
         return ops.mean(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False, out: None = None) -> Tensor:
+        """Maximum over `axis` (all axes if None)."""
+        _must_be_none(None, out)
+        return ops.max(self, axis=axis, keepdims=keepdims)
+
+    def argmax(self, axis: int | None = None, *, keepdims: bool = False, out: None = None) -> Array:
+        """Where the maximum is along `axis` (if None, its number in reading order): an integer array, off the tape."""
+        _must_be_none(None, out)
+        xp = backend.namespace(self.data)
+        return xp.asarray(xp.argmax(self.data, axis=axis, keepdims=keepdims))
 
     def exp(self) -> Tensor:
         """e to the power of each element."""
@@ -204,3 +254,16 @@ class Operators:
 def _spread(lengths: tuple[Any, ...]) -> tuple[int, ...]:
     """What was given as f(2, 3), f((2, 3)) or f([2, 3])."""
     return tuple(lengths[0]) if len(lengths) == 1 and isinstance(lengths[0], (tuple, list)) else lengths
+
+
+def _compare(how: Callable[[Any, Any], Any], x: Any, y: Any) -> Array:
+    """A boolean array of the broadcast shape; numbers and lists take the tensor's library."""
+    if not isinstance(y, (int, float)):
+        y = y.data if isinstance(y, Operators) else backend.index_array(y, like=x.data)
+    return how(x.data, y)
+
+
+def _must_be_none(dtype: Any, out: Any) -> None:
+    """NumPy's options that make no sense for a tensor."""
+    if dtype is not None or out is not None:
+        raise ValueError("a tensor is reduced to a new tensor of its own dtype: leave out dtype= and out=")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from minibert.autograd import Op, Tensor
-from minibert.backend import Array
+from minibert.backend import Array, namespace
 from minibert.ops.broadcast import operands, unbroadcast
 
 
@@ -81,6 +82,19 @@ class Power(Op):
         return dy * n * x ** (n - 1) if n != 0 else dy * 0.0
 
 
+class Exponential(Op):
+    """y = a ** x for a number a > 0."""
+
+    def forward(self, x: Array, *, base: float) -> Array:
+        y = namespace(x).asarray(base**x)
+        self.save(y, base)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        y, a = self.saved
+        return dy * y * math.log(a)
+
+
 def add(x: Any, y: Any) -> Tensor:
     """x + y; shapes broadcast, one side may be a number."""
     return Add.apply(*operands(x, y))
@@ -115,3 +129,14 @@ def power(x: Tensor, exponent: float) -> Tensor:
     if not isinstance(exponent, (int, float)):
         raise ValueError(f"power needs a plain number as exponent, got {type(exponent).__name__}")
     return Power.apply(x, exponent=float(exponent))
+
+
+def exponential(base: Any, x: Tensor) -> Tensor:
+    """base ** x, elementwise, for a plain number `base` above 0.
+
+    Raises:
+        ValueError: the base is not such a number.
+    """
+    if not isinstance(base, (int, float)) or not 0 < base < math.inf:
+        raise ValueError(f"the base of a power of tensors must be a plain number above 0, got {base!r}")
+    return Exponential.apply(x, base=float(base))

@@ -26,10 +26,10 @@ def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:
 
 
 def operands(x: Any, y: Any) -> tuple[Tensor, Tensor]:
-    """Both as tensors of one dtype: a plain number takes the dtype (and device) of the other side.
+    """Both as tensors of one dtype: a plain number or list takes the dtype (and device) of the other side.
 
     Raises:
-        ValueError: the dtypes differ, or the shapes do not broadcast.
+        ValueError: the dtypes differ, a real number meets integers, or the shapes do not broadcast.
     """
     like = next(v.data for v in (x, y) if isinstance(v, Tensor))
     x, y = (_operand(v, like) for v in (x, y))
@@ -45,6 +45,8 @@ def operands(x: Any, y: Any) -> tuple[Tensor, Tensor]:
 def _operand(value: Any, like: Array) -> Tensor:
     if isinstance(value, Tensor):
         return value
-    if isinstance(value, (bool, int, float, np.generic)):
-        return Tensor(backend.asarray(value, like=like))
-    return Tensor(value)
+    if not isinstance(value, (bool, int, float, np.generic, list, tuple)):
+        return Tensor(value)
+    if np.asarray(value).dtype.kind == "f" and not backend.is_floating(like):
+        raise ValueError(f"cannot mix {like.dtype} and real numbers; convert with Tensor(..., dtype='float32')")
+    return Tensor(backend.asarray(value, like=like))

@@ -102,6 +102,12 @@ def power(draw: Any) -> Case:
 
 
 @st.composite
+def exponential(draw: Any) -> Case:
+    base = draw(st.sampled_from([0.5, 1, 2, 10.0]))
+    return Case(lambda t: ops.exponential(base, t), [draw(values())])
+
+
+@st.composite
 def reshape(draw: Any) -> Case:
     x = draw(values())
     target = draw(st.sampled_from([(-1,), (1, -1), (-1, 1), (x.size, 1)]))
@@ -277,6 +283,7 @@ CASES: dict[str, st.SearchStrategy[Case]] = {
     "embedding": embedding(),
     "embedding_sum": embedding_sum(),
     "exp": unary(ops.exp),
+    "exponential": exponential(),
     "gelu": unary(lambda t: ops.gelu(t), lambda x: 2.5 * x),
     "gelu_tanh": unary(lambda t: ops.gelu(t, approximate="tanh"), lambda x: 2.5 * x),
     "get_item": getitem(),
