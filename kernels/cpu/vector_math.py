@@ -24,7 +24,7 @@ solve for the coefficients and the error E such that the error is +E, -E, +E, ..
 move the points to where the error is largest; repeat. For the quotient the equation P - f (1 +- E) Q = 0 is solved
 repeatedly with the last E in the product. q: weight r^2 / exp r. R: on 0 <= a <= 14.5 (38.7 in float64), Q(0) = 1.
 
-Error bounds, in units of the last place (ulp) of the result, measured over every float32 (`python -m tests.kernels.ulps`):
+Error bounds, in units of the last place (ulp) of the result (`python -m tests.kernels.ulps` tries every float32):
 
     exp     1.1 in both dtypes, subnormal results too; overflow gives inf, underflow 0, NaN gives NaN
     tanh    3.0; exactly +-1 beyond |x| = 9.1 (19.1 in float64); -0 gives -0
