@@ -283,5 +283,7 @@ def _accumulate(leaf: Tensor, dx: Array, *, owned: bool) -> None:
     if leaf.grad is None:
         xp = backend.namespace(dx)
         leaf.grad = Tensor(dx if owned else xp.asarray(dx, copy=True))
+    elif getattr(getattr(leaf.grad.data, "flags", None), "writeable", True):
+        leaf.grad.data += dx  # in place: for a tied embedding, a third array of V x H numbers would be a lot
     else:
         leaf.grad = Tensor(leaf.grad.data + dx)
