@@ -20,8 +20,9 @@ from minibert.optim import AdamW, clip_grad_norm, decay_groups
 
 def make(job: Job) -> Side:
     """The side for this job."""
-    minibert.set_num_threads(job.threads)
     kernels = backend.kernels_off if job.side == "explicit" else nullcontext
+    if job.side == "minibert":  # explicit ops have BLAS's threads, of which the process's environment says how many
+        minibert.set_num_threads(job.threads)
     kinds: dict[str, type[Encoder] | type[Training] | type[Attention]]
     kinds = {"encode": Encoder, "pretrain": Training, "finetune": Training, "attention": Attention}
     return kinds[job.what().kind](job, kernels)
