@@ -180,6 +180,11 @@ class BertPreTrainedModel(Module):
     def __init__(self, config: BertConfig) -> None:
         self.config = config
 
+    def __call__(self, *args: Any, return_dict: bool | None = None, **inputs: Any) -> Any:
+        """What `forward` returns; as a plain tuple with `return_dict=False`, or where the configuration says so."""
+        out = super().__call__(*args, **inputs)
+        return out if (self.config.return_dict if return_dict is None else return_dict) else out.to_tuple()
+
     @classmethod
     def from_pretrained(cls, name_or_folder: str | PathLike[str], **options: Any) -> Self:
         """A published model, from a folder or by its name on the hub, in evaluation mode.
@@ -240,6 +245,13 @@ class BertModel(BertPreTrainedModel):
         self.encoder = BertEncoder(config)
         self.pooler = BertPooler(config) if add_pooling_layer else None
 
+    @classmethod
+    def from_pretrained(
+        cls, name_or_folder: str | PathLike[str], *, add_pooling_layer: bool = True, **options: Any
+    ) -> Self:
+        """As for every model; `add_pooling_layer=False` leaves out the pooler, also one that the checkpoint has."""
+        return super().from_pretrained(name_or_folder, making={"add_pooling_layer": add_pooling_layer}, **options)
+
     def encode(
         self,
         input_ids: Any = None,
@@ -248,10 +260,14 @@ class BertModel(BertPreTrainedModel):
         token_type_ids: Any = None,
         position_ids: Any = None,
         inputs_embeds: Any = None,
-        output_hidden_states: bool = False,
-        output_attentions: bool = False,
+        output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
     ) -> Encoded:
         """Embeddings and encoder, on the packed batch; for the heads. Arguments as in `forward`."""
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
+        if output_attentions is None:
+            output_attentions = self.config.output_attentions
         batch = pack(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         maps: list[list[Array]] | None = [] if output_attentions else None
         states = self.encoder(self.embeddings(batch), batch.starts, maps)
@@ -272,7 +288,7 @@ class BertModel(BertPreTrainedModel):
             token_type_ids: (B, S), 0 for the first and 1 for the second sentence.
             position_ids: (B, S).
             inputs_embeds: (B, S, H), in place of input_ids.
-            output_hidden_states, output_attentions: return these too.
+            output_hidden_states, output_attentions: return these too; as the configuration says if None.
 
         Returns:
             `BertModelOutput`; states of pads are zero.

@@ -28,6 +28,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 """`hidden_act` by name. "gelu" is the exact one, with erf."""
 
+_OUTPUTS = {"output_hidden_states": False, "output_attentions": False, "return_dict": True}
 _PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
 
 
@@ -46,6 +47,8 @@ class BertConfig:
         num_labels: how many labels a classification head has; if 0, as many as `id2label` names, or 2.
         id2label: their names, by the numbers 0 to num_labels - 1; LABEL_0, LABEL_1, ... if there are not as many.
         problem_type: which loss `BertForSequenceClassification` takes; worked out from the labels if None.
+        output_hidden_states, output_attentions, return_dict: what a call of the model that does not say so itself
+            returns: these too, and an output object (or a tuple, if False).
         extra: keys of a config.json that mean nothing here; kept, and written back.
 
     Raises:
@@ -70,6 +73,9 @@ class BertConfig:
     num_labels: int = 0
     id2label: dict[int, str] = field(default_factory=dict)
     problem_type: str | None = None
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    return_dict: bool = True
     extra: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -138,6 +144,16 @@ class BertConfig:
         where = {"revision": revision, "cache_dir": cache_dir, "local_files_only": local_files_only}
         return cls.from_dict(read_config(resolve(name_or_folder, files=CONFIG_FILES, **where)), **overrides)  # type: ignore[arg-type]
 
+    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
+        """Write config.json into `folder`, which is made if it does not exist.
+
+        Raises:
+            ValueError: the folder cannot be written.
+        """
+        from minibert.checkpoint import write_config
+
+        write_config(folder, self.to_dict())
+
     def to_dict(self) -> dict[str, Any]:
         """The contents of a config.json: the fields, and what came along in `extra`."""
         values = {
@@ -145,6 +161,9 @@ class BertConfig:
         }
         values["id2label"] = {str(i): label for i, label in self.id2label.items()}
         values["label2id"] = self.label2id
+        for name, usual in _OUTPUTS.items():
+            if values[name] == usual:
+                del values[name]  # published files name them only where they are unusual
         return {**self.extra, **values, "model_type": "bert"}
 
     @property
@@ -174,8 +193,9 @@ class BertConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
                 raise ValueError(f"{name} must be a finite number, 0 or more, got {value!r}")
-        if not isinstance(self.tie_word_embeddings, bool):
-            raise ValueError(f"tie_word_embeddings must be true or false, got {self.tie_word_embeddings!r}")
+        for name in ("tie_word_embeddings", *_OUTPUTS):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
         if self.problem_type not in _PROBLEM_TYPES:
             raise ValueError(f"unknown problem_type {self.problem_type!r}; expected one of {_PROBLEM_TYPES}")
         if self.extra.get("position_embedding_type", "absolute") != "absolute":

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any, Self
 
 import numpy as np
@@ -109,18 +110,19 @@ class Module:
         """Set parameters by name.
 
         Args:
-            state: arrays by name; converted to each parameter's dtype.
+            state: arrays (or lists of numbers) by name; converted to each parameter's dtype.
             strict: every parameter must be there, and nothing else.
             assign: take the arrays themselves where the dtype fits, instead of copying them.
 
         Raises:
-            ValueError: missing or unexpected names (if strict), or a shape that differs. Nothing has been set then.
+            ValueError: missing or unexpected names (if strict), no numbers, or a shape that differs. Nothing has been
+                set then.
         """
         own = dict(self._all_names())
         if strict and own.keys() != state.keys():
             missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
             raise ValueError(f"state_dict does not fit: missing {missing}, unexpected {unexpected}")
-        found = {name: array for name, array in state.items() if name in own}
+        found = {name: _array(array, name) for name, array in state.items() if name in own}
         for name, array in found.items():
             if tuple(array.shape) != own[name].shape:
                 raise ValueError(f"{name}: expected shape {own[name].shape}, got {tuple(array.shape)}")
@@ -149,18 +151,77 @@ class Module:
         for parameter in self.parameters():
             parameter.grad = None
 
-    def to(self, *, dtype: str | None = None, device: str | None = None) -> Self:
+    @property
+    def dtype(self) -> Any:
+        """The first parameter's dtype."""
+        return self._first().dtype
+
+    @property
+    def device(self) -> str:
+        """Where the first parameter is: "cpu" or "cuda"."""
+        return backend.device_of(self._first().data)
+
+    def _first(self) -> Parameter:
+        for parameter in self.parameters():
+            return parameter
+        raise ValueError(f"{type(self).__name__} has no parameters, so no dtype and no device")
+
+    def to(self, *places: Any, dtype: Any = None, device: str | None = None) -> Self:
         """Convert the parameters' dtype ("float32", "float64") and place ("cpu", "cuda"); gradients are dropped.
+
+        Each may be given without its name: `to("cuda")`, `to("float64")`.
 
         Raises:
             ValueError: a dtype or device that is not known, or not to be had here.
         """
-        if dtype is not None and str(np.dtype(dtype)) not in ("float32", "float64"):
-            raise ValueError(f"models compute in float32 or float64, not {dtype}")
+        for place in places:
+            if place in ("cpu", "cuda"):
+                device = place
+            else:
+                dtype = place
+        if dtype is not None and _dtype_name(dtype) not in ("float32", "float64"):
+            raise ValueError(f"models compute in float32 or float64, on cpu or cuda, not {dtype}")
         for parameter in self.parameters():
             data = parameter.data if device is None else backend.to_device(parameter.data, device)
             parameter.data, parameter.grad = backend.asarray(data, dtype=dtype), None
         return self
+
+
+    # --- what it looks like ---------------------------------------------------------------------------------------
+
+    def __repr__(self) -> str:
+        rows = [f"{name}: {look}" for name, look in self._looks()]
+        if not rows:
+            return f"{type(self).__name__}({self._settings()})"
+        inside = "\n".join(rows).replace("\n", "\n  ")
+        return f"{type(self).__name__}({self._settings()}\n  {inside}\n)"
+
+    def _settings(self) -> str:
+        """What `repr` says of the module itself: its own parameters with their shapes."""
+        return ", ".join(f"{name} {part.shape}" for name, part in vars(self).items() if isinstance(part, Parameter))
+
+    def _looks(self) -> Iterator[tuple[str, str]]:
+        """What `repr` lists: the modules inside."""
+        return ((name, repr(child)) for name, child in self.children())
+
+
+def _dtype_name(dtype: Any) -> str:
+    try:
+        return str(np.dtype(dtype))
+    except TypeError:
+        return str(dtype)
+
+
+def _array(values: Any, name: str) -> Array:
+    """An array as it is, or one made of numbers in lists; a ValueError with the parameter's name otherwise."""
+    if isinstance(values, Tensor):
+        return values.data
+    if hasattr(values, "__array_namespace__"):
+        return values
+    try:
+        return backend.asarray(values, dtype="float64")
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
 
 
 class ModuleList(Module):
@@ -172,6 +233,12 @@ class ModuleList(Module):
     def children(self) -> Iterator[tuple[str, Module]]:
         """The modules with their numbers as names."""
         return ((str(i), module) for i, module in enumerate(self.modules))
+
+    def _looks(self) -> Iterator[tuple[str, str]]:
+        """Modules in a row that look the same are listed once."""
+        for look, same in groupby(self.children(), lambda child: repr(child[1])):
+            names = [name for name, _ in same]
+            yield names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}", look
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self.modules)
@@ -267,6 +334,9 @@ class Dropout(Module):
 
     def __init__(self, p: float) -> None:
         self.p = p
+
+    def _settings(self) -> str:
+        return f"p={self.p}"
 
     def forward(self, x: Tensor) -> Tensor:
         """Any shape; unchanged in evaluation mode."""

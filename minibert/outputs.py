@@ -29,6 +29,10 @@ class ModelOutput:
         """The fields that are there, in order."""
         return tuple(self.values())
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """The field of that name, or `default` if it is not there."""
+        return getattr(self, key) if key in self else default
+
     def __getitem__(self, key: str | int | slice) -> Any:
         if not isinstance(key, str):
             return self.to_tuple()[key]

@@ -383,3 +383,22 @@ def test_wrong_labels(pretraining: BertForPreTraining) -> None:
         pretraining(**batch.inputs, labels=batch.labels[:, 1:])
     with pytest.raises(ValueError, match=r"0\.\.1, got 2"):
         pretraining(**batch.inputs, next_sentence_label=[0, 1, 2, 0])
+
+
+def test_outputs_as_tuples_and_by_default() -> None:
+    model, batch = tiny.model(BertForMaskedLM, output_attentions=True), tiny.batch()
+    out = model(**batch.inputs)
+    assert out.keys() == ["logits", "attentions"]
+    assert out.get("loss") is None
+    assert out.get("loss", 3) == 3
+    assert out.get("logits") is out.logits
+    assert model(**batch.inputs, output_attentions=False, output_hidden_states=True).keys() == [
+        "logits",
+        "hidden_states",
+    ]
+    plain = model(**batch.inputs, return_dict=False)
+    assert isinstance(plain, tuple)
+    np.testing.assert_array_equal(plain[0], out.logits)
+    model.config.return_dict = False
+    assert isinstance(model(**batch.inputs), tuple)
+    assert model(**batch.inputs, return_dict=True).logits is not None

@@ -63,6 +63,7 @@ def test_labels_without_their_number() -> None:
         ({"layer_norm_eps": "1e-12"}, "layer_norm_eps must be a finite number, 0 or more, got '1e-12'"),
         ({"layer_norm_eps": -1e-12}, "layer_norm_eps must be"),
         ({"initializer_range": None}, "initializer_range must be"),
+        ({"return_dict": None}, "return_dict must be true or false, got None"),
         ({"tie_word_embeddings": "no"}, "tie_word_embeddings must be true or false, got 'no'"),
     ],
 )
@@ -83,3 +84,20 @@ def test_from_a_folder(tmp_path: Path) -> None:
     assert config.extra == {"torchscript": False}
     with pytest.raises(ValueError, match="there is no folder"):
         BertConfig.from_pretrained(tmp_path / "elsewhere")
+
+
+def test_only_unusual_outputs_are_written() -> None:
+    assert not {"output_attentions", "output_hidden_states", "return_dict"} & BertConfig().to_dict().keys()
+    written = BertConfig(output_attentions=True).to_dict()
+    assert written["output_attentions"] is True
+    assert BertConfig.from_dict(written).output_attentions
+
+
+def test_written_alone(tmp_path: Path) -> None:
+    config = BertConfig(hidden_size=24, id2label={0: "no", 1: "yes", 2: "perhaps"}, return_dict=False)
+    config.save_pretrained(tmp_path / "new")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["config.json"]
+    assert BertConfig.from_pretrained(tmp_path / "new") == config
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="cannot write a configuration"):
+        config.save_pretrained(tmp_path / "file")

@@ -11,7 +11,7 @@ import pytest
 from minibert import BertForMaskedLM
 from minibert.autograd import Tensor
 from minibert.config import ACTIVATIONS
-from minibert.nn import Embedding, LayerNorm, Linear, Module, ModuleList, skip_init
+from minibert.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, skip_init
 from tests import tiny
 
 
@@ -105,3 +105,42 @@ def test_copies_compute_the_same(activation: str) -> None:
         words = other.bert.embeddings.word_embeddings.weight
         assert other.cls.predictions.decoder.weight is words  # tied still,
         assert words is not model.bert.embeddings.word_embeddings.weight  # and a copy
+
+
+def test_state_of_lists() -> None:
+    model, zeros = Pair(), {"first.bias": [0, 0.5], "rest.0.weight": Tensor(np.ones(2))}
+    model.load_state_dict(zeros, strict=False)
+    np.testing.assert_array_equal(model.first.bias, [0.0, 0.5])
+    assert model.first.bias.dtype == np.float32
+    for wrong in ([[1.0], [2.0, 3.0]], "weights", None):
+        with pytest.raises(ValueError, match=r"^first\.bias: expected"):
+            model.load_state_dict({"first.bias": wrong}, strict=False)
+
+
+def test_places_without_their_names() -> None:
+    model = Pair()
+    assert (model.device, model.dtype) == ("cpu", np.float32)
+    assert model.to("cpu", "float64").dtype == np.float64
+    assert model.to(np.float32).dtype == np.float32
+    for wrong in ("tpu", np.int64, 3):
+        with pytest.raises(ValueError, match="float32 or float64, on cpu or cuda"):
+            model.to(wrong)
+    with pytest.raises(ValueError, match="has no parameters"):
+        _ = Dropout(0.1).dtype
+
+
+def test_what_a_module_looks_like() -> None:
+    assert repr(Linear(3, 2)) == "Linear(weight (2, 3), bias (2,))"
+    assert repr(Pair()) == (
+        "Pair(\n"
+        "  first: Linear(weight (2, 3), bias (2,))\n"
+        "  rest: ModuleList(\n"
+        "    0: LayerNorm(weight (2,), bias (2,))\n"
+        "    1: Embedding(weight (5, 3))\n"
+        "  )\n"
+        ")"
+    )
+    look = repr(tiny.model(BertForMaskedLM))
+    assert "0 to 1: BertLayer(" in look  # twice the same, said once
+    assert look.count("BertLayer") == 1
+    assert "dropout: Dropout(p=0.1)" in look

@@ -16,7 +16,7 @@ from minibert.checkpoint.errors import CheckpointError, CheckpointWarning
 from minibert.checkpoint.hub import CONFIG_FILES, TOKENIZER_FILES, WEIGHT_FILES, resolve
 from minibert.checkpoint.load import LoadingInfo, load_config, load_model
 from minibert.checkpoint.names import NameMap, match_names, modern_name
-from minibert.checkpoint.save import save_model
+from minibert.checkpoint.save import save_model, write_config
 from minibert.checkpoint.staging import Staging
 from minibert.checkpoint.weights import Weights, read_weights
 
@@ -41,4 +41,5 @@ __all__ = [
     "read_weights",
     "resolve",
     "save_model",
+    "write_config",
 ]

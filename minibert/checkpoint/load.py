@@ -108,6 +108,7 @@ def load_model(
     strict: bool = True,
     ignore_mismatched_sizes: bool = False,
     output_loading_info: bool = False,
+    making: Mapping[str, Any] | None = None,
     **overrides: Any,
 ) -> Model:
     """A model of class `cls` with the weights of a checkpoint, in evaluation mode.
@@ -120,6 +121,7 @@ def load_model(
         strict: whether missing embeddings or encoder weights are an error.
         ignore_mismatched_sizes: begin heads and poolers of another shape afresh instead of refusing.
         output_loading_info: return (model, `LoadingInfo`).
+        making: what `cls` is called with beside the configuration.
         overrides: settings of the configuration to change, such as `num_labels=3`.
 
     Raises:
@@ -142,7 +144,7 @@ def load_model(
     elif overrides:
         config = type(config).from_dict(_overridden(config.to_dict(), overrides))
     precision = _precision(dtype, weights)
-    model, plan = _plan_for(cls, config, weights, folder)
+    model, plan = _plan_for(cls, config, weights, folder, making or {})
     _refuse(plan, folder, strict, ignore_mismatched_sizes)
     _fill(model, plan, weights, precision)
     model.eval()
@@ -167,9 +169,11 @@ def _precision(dtype: Any, weights: Weights) -> np.dtype[Any]:
     return precision
 
 
-def _plan_for(cls: type[Model], config: BertConfig, weights: Weights, folder: Path) -> tuple[Model, _Plan]:
+def _plan_for(
+    cls: type[Model], config: BertConfig, weights: Weights, folder: Path, making: Mapping[str, Any]
+) -> tuple[Model, _Plan]:
     """An unfilled model and the plan to fill it. A decoder unlike the embeddings is untied, as transformers does."""
-    model, plan = _match(cls, config, weights)
+    model, plan = _match(cls, config, weights, making)
     if plan.untie:
         warnings.warn(
             f"{folder}: cls.predictions.decoder.weight differs from the word embeddings, although config.json "
@@ -178,7 +182,7 @@ def _plan_for(cls: type[Model], config: BertConfig, weights: Weights, folder: Pa
             stacklevel=4,
         )
         config = type(config).from_dict({**config.to_dict(), "tie_word_embeddings": False})
-        model, plan = _match(cls, config, weights)
+        model, plan = _match(cls, config, weights, making)
     if not plan.names.filled:
         few = ", ".join(plan.names.unexpected[:4])
         raise CheckpointError(
@@ -187,11 +191,11 @@ def _plan_for(cls: type[Model], config: BertConfig, weights: Weights, folder: Pa
     return model, plan
 
 
-def _match(cls: type[Model], config: BertConfig, weights: Weights) -> tuple[Model, _Plan]:
+def _match(cls: type[Model], config: BertConfig, weights: Weights, making: Mapping[str, Any]) -> tuple[Model, _Plan]:
     from minibert.nn import skip_init
 
     with skip_init():
-        model = cls(config)
+        model = cls(config, **making)
     tied = {**TIED_BIAS, **(TIED_WEIGHT if config.tie_word_embeddings else {})}
     shapes = {name: tuple(array.shape) for name, array in model.state_dict().items()}
     plan = _Plan(match_names(weights, shapes, tied=tied))

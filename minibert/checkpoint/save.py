@@ -21,7 +21,7 @@ from minibert.checkpoint.staging import Staging
 if TYPE_CHECKING:
     from minibert.bert import BertPreTrainedModel
 
-__all__ = ["DTYPES", "save_model", "write_checkpoint"]
+__all__ = ["DTYPES", "save_model", "write_checkpoint", "write_config"]
 
 Array = NDArray[Any]
 
@@ -128,6 +128,18 @@ def write_checkpoint(
     except OSError as error:
         raise CheckpointError(f"cannot write a checkpoint to {folder}: {one_line(error.strerror or error)}") from error
     return written
+
+
+def write_config(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+    """Write config.json alone. Raises CheckpointError if the folder cannot be written."""
+    folder = Path(folder).expanduser()
+    try:
+        with Staging(folder) as stage:
+            stage.open("config.json").write(_json(settings))
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot write a configuration to {folder}: {one_line(error.strerror or error)}"
+        ) from error
 
 
 def _remove_older(folder: Path, written: list[Path]) -> None:

@@ -56,7 +56,7 @@ class FeatureExtractionPipeline(Pipeline):
     def forward(self, inputs: dict[str, np.ndarray], rows: Sequence[Row], options: FeatureOptions) -> list[np.ndarray]:
         """(S, H) of each row, or (H,) if pooled."""
         encoder = self.model if isinstance(self.model, BertModel) else self.model.bert  # type: ignore[attr-defined]
-        hidden = encoder(**inputs).last_hidden_state.numpy()  # (B, S, H)
+        hidden = encoder(**inputs, return_dict=True).last_hidden_state.numpy()  # (B, S, H)
         return [_pooled(h[: len(row)], row, options) for h, row in zip(hidden, rows, strict=True)]
 
     def finish(self, item: Any, rows: Sequence[Row], kept: Sequence[Any], options: FeatureOptions) -> Any:

@@ -53,7 +53,7 @@ class FillMaskPipeline(Pipeline):
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """See the class. Raises PipelineException for a text without [MASK], ValueError for options that cannot be."""
         answers = super().__call__(inputs, **options)
-        return answers[0] if isinstance(inputs, list) and len(inputs) == 1 else answers
+        return answers[0] if isinstance(inputs, list | tuple) and len(inputs) == 1 else answers
 
     def options(self, given: Any) -> Any:
         """As for any pipeline, with the target words turned into ids."""
@@ -102,7 +102,7 @@ class FillMaskPipeline(Pipeline):
         """The best words of each [MASK] of each row; the head runs on the [MASK]s only."""
         masked = inputs["input_ids"] == self.tokenizer.mask_token_id  # (B, S)
         masked &= inputs["attention_mask"] == 1
-        out = self.model(**inputs, rows=masked)
+        out = self.model(**inputs, rows=masked, return_dict=True)
         logits = out.prediction_logits if hasattr(out, "prediction_logits") else out.logits
         among = None if options.target_ids is None else np.asarray(options.target_ids)
         # One (V,) at a time: a text may be nothing but [MASK]s, and (M, V) in float64 would be gigabytes.

@@ -39,9 +39,9 @@ class NextSentencePipeline(Pipeline):
         """(B, 2)."""
         if hasattr(self.model, "cls") and hasattr(self.model.cls, "predictions"):
             # Without rows the masked-word head would score the vocabulary at every token, for nothing.
-            out = self.model(**inputs, rows=np.zeros(inputs["input_ids"].shape, bool))
+            out = self.model(**inputs, rows=np.zeros(inputs["input_ids"].shape, bool), return_dict=True)
             return softmax(out.seq_relationship_logits.numpy())
-        return softmax(self.model(**inputs).logits.numpy())
+        return softmax(self.model(**inputs, return_dict=True).logits.numpy())
 
     def finish(self, item: Any, rows: Sequence[Row], kept: Sequence[Any], options: Options) -> dict[str, Any]:
         """The likelier answer, and both probabilities."""

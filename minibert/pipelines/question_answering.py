@@ -99,7 +99,7 @@ class QuestionAnsweringPipeline(Pipeline):
 
     def forward(self, inputs: dict[str, np.ndarray], rows: Sequence[Row], options: AnswerOptions) -> list[Spans]:
         """The best spans of each window."""
-        out = self.model(**inputs)
+        out = self.model(**inputs, return_dict=True)
         start, end = out.start_logits.numpy(), out.end_logits.numpy()  # (B, S)
         return [_best_spans(start[b, : len(row)], end[b, : len(row)], row, options) for b, row in enumerate(rows)]
 

@@ -70,7 +70,7 @@ class TextClassificationPipeline(Pipeline):
 
     def forward(self, inputs: dict[str, np.ndarray], rows: Sequence[Row], options: ClassificationOptions) -> np.ndarray:
         """(B, labels)."""
-        logits = self.model(**inputs).logits.numpy()  # (B, labels)
+        logits = self.model(**inputs, return_dict=True).logits.numpy()  # (B, labels)
         function = self._function(options)
         return softmax(logits) if function == "softmax" else sigmoid(logits) if function == "sigmoid" else logits
 

@@ -86,7 +86,7 @@ class TokenClassificationPipeline(Pipeline):
 
     def forward(self, inputs: dict[str, np.ndarray], rows: Sequence[Row], options: TokenOptions) -> list[np.ndarray]:
         """(S, labels) of each row."""
-        scores = softmax(self.model(**inputs).logits.numpy())  # (B, S, labels)
+        scores = softmax(self.model(**inputs, return_dict=True).logits.numpy())  # (B, S, labels)
         return [one[: len(row)] for one, row in zip(scores, rows, strict=True)]
 
     def finish(self, item: Any, rows: Sequence[Row], kept: Sequence[Any], options: TokenOptions) -> list[Any]:

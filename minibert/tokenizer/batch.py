@@ -41,6 +41,22 @@ class BatchEncoding(dict[str, Any]):
             return self[name]
         raise AttributeError(f"this BatchEncoding has no {name!r}; it has {', '.join(self)}")
 
+    def __getitem__(self, key: Any) -> Any:
+        """The values of a key; or for a number (or a slice) the `Encoding` of that row (those rows)."""
+        if isinstance(key, int):
+            return self._row(key)
+        return self.encodings[key] if isinstance(key, slice) else super().__getitem__(key)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The values by key: this dictionary itself."""
+        return self
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether it knows where its tokens came from: if a tokenizer made it."""
+        return bool(self.encodings)
+
     def _row(self, row: int) -> Encoding:
         if not self.encodings:
             raise ValueError("this batch does not know its texts: it was not made by calling a tokenizer")

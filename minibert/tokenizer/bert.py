@@ -262,6 +262,11 @@ class BertTokenizer(Vocabulary):
         return 3 if pair else 2
 
     @property
+    def is_fast(self) -> bool:
+        """True: it is written in Python, but gives offsets and word numbers, which is what callers ask this for."""
+        return True
+
+    @property
     def max_len_single_sentence(self) -> int:
         """The most tokens of a text that leave room for [CLS] and [SEP]."""
         return self.model_max_length - self.num_special_tokens_to_add()

@@ -44,6 +44,9 @@ class Encoding:
     parts: tuple[Part, ...]
     vocab: dict[int, str]  # id -> token
 
+    def __repr__(self) -> str:
+        return f"Encoding({self.tokens})"
+
     def __len__(self) -> int:
         return sum(len(part.ids) for part in self.parts)
 

@@ -287,3 +287,15 @@ def test_no_warning_when_all_is_well(write: Write, state: MakeState) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         BertForPreTraining.from_pretrained(write(state("pretraining")))
+
+
+def test_without_the_pooler_it_has(write: Write, state: MakeState) -> None:
+    folder = write(state("pooler"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = BertModel.from_pretrained(folder, add_pooling_layer=False, output_hidden_states=True)
+    assert model.pooler is None
+    out = model([[1, 2, 3]])
+    assert out.keys() == ["last_hidden_state", "hidden_states"]
+    with pytest.raises(CheckpointError, match="'add_pooling_layer'"):
+        BertForMaskedLM.from_pretrained(folder, add_pooling_layer=False)

@@ -45,6 +45,7 @@ def test_one_mask(fill: Any) -> None:
 def test_forms(fill: Any) -> None:
     one = fill("the [MASK]", top_k=2)
     assert fill(["the [MASK]"], top_k=2) == one  # a list of one is not nested
+    assert fill(("the [MASK]",), top_k=2) == one
     assert [len(words) for words in fill(["the [MASK]", "a [MASK] ran"], top_k=2)] == [2, 2]
     several = fill("the [MASK] and [MASK] sat", top_k=1)
     assert [len(words) for words in several] == [1, 1]

@@ -258,3 +258,16 @@ def test_unknown_attribute_says_what_there_is(uncased: BertTokenizer) -> None:
         uncased("a").tokens(3)
     with pytest.raises(ValueError, match="not made by calling"):
         BatchEncoding({"input_ids": [1]}).tokens()
+
+
+def test_rows_by_number(uncased: BertTokenizer) -> None:
+    batch = uncased(["the fox", "the"], padding=True)
+    assert batch[0].tokens == batch.tokens(0)
+    assert batch[-1].ids == batch["input_ids"][1]
+    assert [row.ids for row in batch[:2]] == batch["input_ids"]
+    assert repr(batch[0]) == f"Encoding({batch.tokens(0)})"
+    assert batch.data["input_ids"] == batch["input_ids"]
+    assert uncased.is_fast
+    assert batch.is_fast
+    with pytest.raises(ValueError, match="there is no row 2"):
+        batch[2]
