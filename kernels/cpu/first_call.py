@@ -1,9 +1,17 @@
-"""A word to whoever waits: kernels are compiled at their first use on a machine, and found on disk from then on."""
+"""The first use on a machine: kernels are compiled, which takes a while, and found on disk from then on.
+
+Two things about that. Whoever waits is told why. And Numba looks at the file that a compiled function stands in, but
+not at the files of the functions it calls: after an update, the old code of such a one would go on inside the new. So
+the sources are stamped together, and when the stamp changes everything compiled is thrown away.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from numba.core import event
@@ -37,6 +45,27 @@ class _Announcer(event.Listener):  # type: ignore[misc, unused-ignore]
         if self.depth > 0:
             self.said = True
             sys.stderr.write("minibert: compiling kernels for this processor; done once, the next start is fast\n")
+
+
+def forget_what_is_stale() -> None:
+    """Delete compiled kernels beside these sources that were made from other sources."""
+    folder = Path(__file__).parent
+    cache = folder / "__pycache__"
+    digest = hashlib.sha256()
+    for source in sorted(folder.glob("*.py")):
+        digest.update(source.read_bytes())
+    stamp, now = cache / "kernels.stamp", digest.hexdigest()
+    try:
+        if stamp.is_file() and stamp.read_text() == now:
+            return
+        for compiled in [*cache.glob("*.nbi"), *cache.glob("*.nbc")]:
+            compiled.unlink(missing_ok=True)
+        cache.mkdir(exist_ok=True)
+        beside = stamp.with_suffix(f".{os.getpid()}")
+        beside.write_text(now)
+        beside.replace(stamp)
+    except OSError:
+        pass  # a folder that cannot be written holds no compiled kernels either
 
 
 def announce() -> None:
