@@ -34,7 +34,7 @@ def run(given: argparse.Namespace) -> None:
 
     Raises:
         ValueError: unknown names, a file that cannot be written; or, when all the rest is done and told, outputs that
-        disagree or minibert failing.
+            disagree or minibert failing.
     """
     if given.list:
         _write(listing())
