@@ -1,8 +1,9 @@
 """The limit: the matrix products of the same work, and nothing else.
 
 Each product is tried in several ways, and runs in the one that was fastest: by BLAS with all threads at once; cut into
-parts of one BLAS thread each; and, with a weight, by minibert's own product, which for few rows is not BLAS's. Weights are a matrix of their own for each layer, so that they come from memory as in a
-model; everything else is written over and over again.
+parts of one BLAS thread each; and, with a weight, by minibert's own product, which for few rows is not BLAS's. Weights
+are a matrix of their own for each layer, so that they come from memory as in a model; everything else is written over
+and over again.
 """
 
 from __future__ import annotations
