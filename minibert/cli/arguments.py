@@ -44,7 +44,9 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     adders = (_fill_mask, _features, _next_sentence, _classify, _tokens, _answer, _tokenize, _convert, _info, _bench)
     for add in adders:
         add(commands)
-    given = parser.parse_args(arguments)
+    given, unknown = parser.parse_known_args(arguments)
+    if unknown:  # told by the command, since its --help is the one to look at
+        commands.choices.get(given.command, parser).error(f"unrecognized arguments: {' '.join(unknown)}")
     if given.command is None:
         parser.error("which command? " + ", ".join(commands.choices))
     return given

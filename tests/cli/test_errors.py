@@ -140,7 +140,10 @@ def test_unknown_words_of_command(refused: Refused, broken: Path) -> None:
     assert refused().startswith("which command? fill-mask, features, ")
     assert "invalid choice: 'fill-in'" in refused("fill-in")
     assert "required: --model" in refused("fill-mask", "a [MASK]")
-    assert "unrecognized arguments: --tokp" in refused("fill-mask", "-m", broken, "--tokp", "3", "a [MASK]")
+    assert refused("fill-mask", "-m", broken, "--tokp=3", "a [MASK]") == (
+        "unrecognized arguments: --tokp=3; see minibert fill-mask --help"
+    )
+    assert refused("--tokp").startswith("unrecognized arguments: --tokp; see minibert --help")
     assert "--top-k: expected a number of at least 1, got '0'" in refused("fill-mask", "-m", broken, "--top-k", 0, "a")
     assert "--top-k: expected a number of at least 1, got 'many'" in refused(
         "fill-mask", "-m", broken, "--top-k", "many", "a"
