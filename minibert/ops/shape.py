@@ -70,13 +70,19 @@ class GetItem(Op):
     """y = x[key] for a key of numbers, slices, Ellipsis and None, or one boolean array: no element is taken twice."""
 
     def forward(self, x: Array, *, key: Any) -> Array:
-        self.save(x.shape, key)
-        return namespace(x).asarray(x[key])
+        xp = namespace(x)
+        # The standard has None when reading, but not when writing: there the axes of length 1 are left out.
+        widens = isinstance(key, tuple) and any(k is None for k in key)
+        plain = tuple(k for k in key if k is not None) if widens else key
+        picked = xp.asarray(x[plain])
+        self.save(x.shape, plain, picked.shape)
+        return xp.asarray(x[key]) if widens else picked
 
     def backward(self, dy: Array) -> Array:
-        shape, key = self.saved
-        dx = namespace(dy).zeros(shape, dtype=dy.dtype, device=dy.device)
-        dx[key] = dy
+        shape, key, picked = self.saved
+        xp = namespace(dy)
+        dx = xp.zeros(shape, dtype=dy.dtype, device=dy.device)
+        dx[key] = xp.reshape(dy, picked)
         return dx
 
 
@@ -109,7 +115,7 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     if isinstance(key, Tensor):
         key = key.data
     if isinstance(key, list) or hasattr(key, "__array_namespace__"):
-        key = backend.asarray(key)
+        key = backend.index_array(key, like=x.data)
         if not namespace(key).isdtype(key.dtype, "bool"):
             return take_rows(x, key)
     elif isinstance(key, tuple) and any(isinstance(k, list) or hasattr(k, "__array_namespace__") for k in key):

@@ -143,7 +143,12 @@ def concat(draw: Any) -> Case:
 def getitem(draw: Any) -> Case:
     x = draw(values(shape=st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 5))))
     i = draw(st.integers(-x.shape[0], x.shape[0] - 1))
-    key = draw(st.sampled_from([(i,), (Ellipsis, slice(0, 2)), (slice(None), 0, slice(None, None, 2)), (i, 0, 0)]))
+    keys: list[Any] = [
+        (i,), (i, 0, 0), slice(1, None), (Ellipsis, slice(0, 1)), (slice(None), 0, slice(None, None, 2)),
+        None, (None, i), (slice(None), None, Ellipsis), (Ellipsis, slice(None, None, -1)), (slice(None, None, -2), 0),
+    ]  # fmt: skip
+    chosen = generator(draw).random(x.shape[: draw(st.integers(1, 3))]) < 0.5
+    key = draw(st.one_of(st.sampled_from(keys), st.just(chosen)))
     return Case(lambda t: t[key], [x])
 
 
