@@ -57,10 +57,16 @@ def quiet() -> Any:
     """transformers logs what we warn of."""
     before = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
+    _progress_bars("disable")
     yield
     transformers.logging.set_verbosity(before)
-    transformers.logging.enable_progress_bar()
+    _progress_bars("enable")
+
+
+def _progress_bars(what: str) -> None:
+    with warnings.catch_warnings():  # where HF_HUB_DISABLE_PROGRESS_BARS is set, it decides, and the hub says so
+        warnings.filterwarnings("ignore", message=f"Cannot {what} progress bars", category=UserWarning)
+        getattr(transformers.logging, f"{what}_progress_bar")()
 
 
 @pytest.fixture(scope="module")
