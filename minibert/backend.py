@@ -248,8 +248,9 @@ def kernels_off() -> Iterator[None]:
 
 
 def set_num_threads(threads: int) -> None:
-    """How many threads kernels and matrix products use; by default the cores of this process, or what
-    MINIBERT_NUM_THREADS or OMP_NUM_THREADS says.
+    """How many threads kernels and matrix products use.
+
+    By default what MINIBERT_NUM_THREADS or OMP_NUM_THREADS says, else the cores that this process may use.
 
     Raises:
         ValueError: not a positive integer.

@@ -160,8 +160,7 @@ class BertEncoder(Module):
 
 
 class BertPooler(Module):
-    """tanh(dense(the state of [CLS])): the sequence's summary, trained by next-sentence prediction. (BERT, section
-    3)"""
+    """tanh(dense(the state of [CLS])), the sequence's summary. Next-sentence prediction trains it. (BERT, section 3)"""
 
     def __init__(self, config: BertConfig) -> None:
         self.dense = Linear(config.hidden_size, config.hidden_size, std=config.initializer_range)

@@ -1,5 +1,7 @@
-"""The numbers that say which BERT: sizes, probabilities, labels. Names and defaults are those of published
-config.json."""
+"""The numbers that say which BERT: sizes, probabilities, labels.
+
+Names and defaults are those of published config.json files.
+"""
 
 from __future__ import annotations
 

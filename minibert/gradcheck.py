@@ -60,8 +60,7 @@ def gradcheck(
     """Check the backward of `func` at `inputs` against central differences.
 
     Args:
-        func: takes `inputs` as positional arguments; returns a Tensor, or a tuple or list of them, of any
-            shapes.
+        func: takes `inputs` as positional arguments; returns a Tensor, or a tuple or list of them.
         inputs: one Tensor or a sequence. Each Tensor with requires_grad is checked; anything else is passed
             through. They may be non-contiguous, 0-d, or parameters that func reaches by itself (`lambda *_:
             model(ids)`): the steps are taken on copies that stand in for the tensor's `data`. In the end

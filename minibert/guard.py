@@ -79,8 +79,7 @@ def _can_be_made_writeable(array: np.ndarray) -> bool:
 
 
 def _make_writeable(array: np.ndarray) -> None:
-    """Set the flag; NumPy asks that the owner be writeable at that moment, so an owner locked by others is lifted
-    briefly."""
+    """Set the flag. NumPy asks that the owner be writeable just then; one that others lock is lifted briefly."""
     owners = [member for member in _with_owners(array)[1:] if id(member) in _marks]
     for owner in reversed(owners):
         if _marks[id(owner)].was_writeable:

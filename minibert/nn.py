@@ -49,7 +49,7 @@ class Module:
 
     Attributes:
         training: True while training: dropout drops. New modules train; `from_pretrained` gives models in evaluation
-        mode.
+            mode.
     """
 
     training: bool = True
@@ -251,8 +251,7 @@ class ModuleList(Module):
 
 
 def truncated_normal(shape: tuple[int, ...], std: float) -> np.ndarray:
-    """Normal numbers, those beyond two standard deviations drawn again: how BERT's weights begin (its
-    `initializer_range`).
+    """Normal numbers, those beyond two standard deviations drawn again: how BERT's weights begin.
 
     Returns:
         `shape`, float32.

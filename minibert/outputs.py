@@ -108,7 +108,7 @@ class QuestionAnsweringOutput(ModelOutput):
     Attributes:
         loss: mean of the losses of start and end, if both were given.
         start_logits, end_logits: (B, S); at pads the lowest number of the dtype, so that no answer begins or ends
-        there.
+            there.
     """
 
     loss: Tensor | None

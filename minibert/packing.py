@@ -93,7 +93,7 @@ def pack(
 
     Raises:
         ValueError: neither or both of input_ids and inputs_embeds, an empty batch, shapes that differ, numbers out of
-        range.
+            range.
     """
     if (input_ids is None) == (inputs_embeds is None):
         raise ValueError("give either input_ids or inputs_embeds, and not both")

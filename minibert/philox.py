@@ -90,8 +90,7 @@ _state = _State()
 
 
 def manual_seed(seed: int) -> None:
-    """Start the sequence of random draws (initialisation and dropout) from `seed`, a non-negative integer below
-    2**64."""
+    """Start the sequence of random draws (initialisation and dropout) from `seed`, an integer in 0..2**64 - 1."""
     if not 0 <= int(seed) < 2**64:
         raise ValueError(f"a seed is an integer from 0 to 2**64 - 1, got {seed}")
     _state.seed, _state.stream = int(seed), 0

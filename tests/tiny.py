@@ -1,5 +1,4 @@
-"""A BERT of odd sizes, so that an axis in the wrong place cannot hide; with a ragged batch, a hole in a mask, and
-labels."""
+"""A BERT of odd sizes, so that an axis in the wrong place cannot hide; a ragged batch, a hole in a mask, labels."""
 
 from __future__ import annotations
 

@@ -18,8 +18,10 @@ __all__ = ["Staging"]
 
 
 class Staging:
-    """`with Staging(folder) as stage: stage.open("config.json").write(...)`: the files get their names when the block
-    ends well.
+    """Files that get their names together, when the block ends well.
+
+        with Staging(folder) as stage:
+            stage.open("config.json").write(...)
 
     The folder is made if it is not there, and taken away again if the block fails.
     """

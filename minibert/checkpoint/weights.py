@@ -27,10 +27,10 @@ Array = NDArray[Any]
 
 
 class Weights(Mapping[str, Array]):
-    """Name -> array, in the order of the files. float16 and bfloat16 come out as float32, everything else as it is
-    stored.
+    """Name -> array, in the order of the files.
 
-    Arrays of a safetensors file lie in the file, mapped copy-on-write: they may be written to, the file never changes.
+    float16 and bfloat16 come out as float32, everything else as it is stored. Arrays of a
+    safetensors file lie in the file, mapped copy-on-write: they may be written to, the file never changes.
     """
 
     def __init__(self, files: list[Path]) -> None:

@@ -73,8 +73,7 @@ def _heads_first(x: Array) -> Array:
 
 
 def _dropout_scale(P: Array, tokens: slice, p: float, key: Key) -> Array:
-    """1 / (1 - p) or 0 for each probability. Query t of head n draws from row t N + n of the counter, key j from
-    column j."""
+    """1 / (1 - p) or 0 for each probability: for query t of head n and key j, from row t N + n and column j."""
     xp = namespace(P)
     N, L, _ = P.shape
     t = xp.arange(tokens.start, tokens.stop, dtype=xp.uint64, device=P.device)

@@ -7,8 +7,7 @@ from minibert.backend import Array, namespace
 
 
 def softmax_forward(x: Array) -> Array:
-    """p_i = exp(x_i) / sum_j exp(x_j) over the last axis; the row's maximum is taken out first, so exp cannot
-    overflow."""
+    """p_i = exp(x_i) / sum_j exp(x_j) over the last axis. Without the row's maximum, exp cannot overflow."""
     xp = namespace(x)
     e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
     return e / xp.sum(e, axis=-1, keepdims=True)

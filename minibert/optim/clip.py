@@ -47,8 +47,9 @@ def clip_grad_norm(parameters: Tensor | Iterable[Tensor], max_norm: float, *, er
 
 
 def norm_and_factor(grads: list[Array], max_norm: float, *, error_if_nonfinite: bool = True) -> tuple[float, float]:
-    """The global norm of the arrays, and what `clip_grad_norm` would multiply them with: at most 1, and 1 for a norm
-    that is not finite.
+    """The global norm of the arrays, and what `clip_grad_norm` would multiply them with.
+
+    The factor is 1 at most, and 1 for a norm that is not finite.
 
     Raises:
         ValueError: the norm is not finite (if error_if_nonfinite).
@@ -65,8 +66,7 @@ def norm_and_factor(grads: list[Array], max_norm: float, *, error_if_nonfinite: 
 
 
 def _sum_of_squares(grads: list[Array]) -> float:
-    """Sums in float64: in float32 the small squares would be lost beside the large sum. Overflow gives infinity, which
-    the caller reports."""
+    """The sum in float64: in float32 small squares are lost beside a large sum. Infinity if it overflows."""
     if (kernel := backend.kernel_module("adam", grads)) is not None:
         return float(kernel.sum_of_squares(grads))
     with np.errstate(over="ignore", invalid="ignore"):

@@ -1,5 +1,4 @@
-"""The explicit ops on array-api-strict, which refuses whatever is not in the array standard (as CuPy would, or
-worse)."""
+"""The explicit ops on array-api-strict, which refuses whatever is not in the array standard (as CuPy would)."""
 
 from __future__ import annotations
 
