@@ -10,11 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from minibert._blas import choose_kernels
-
 __version__ = "0.1.0"
-
-choose_kernels()
 
 _HOMES = {
     "minibert.autograd": ("Op", "Tensor", "enable_grad", "is_grad_enabled", "no_grad"),

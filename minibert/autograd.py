@@ -277,8 +277,11 @@ def _through(op: Op, dy: Array, pending: dict[Op, Array], made_now: set[Tensor])
             pending[x.creator] = dx
 
 
-def _accumulate(leaf: Tensor, dx: Array, *, owned: bool) -> None:
-    """leaf.grad += dx. An array that others may hold is copied: scaling one gradient must not scale another."""
+def _accumulate(leaf: Tensor, dx: Array, made_now: set[Tensor], *, owned: bool) -> None:
+    """leaf.grad += dx. An array that others may hold is copied: scaling one gradient must not scale another.
+
+    `made_now` are the leaves whose gradient arrays this backward pass has made.
+    """
     if leaf.grad is None:
         xp = backend.namespace(dx)
         leaf.grad = Tensor(dx if owned else xp.asarray(dx, copy=True))

@@ -372,9 +372,9 @@ def decoder_bias_forgotten(patch: Patch) -> None:
 
 @bug
 def tied_gradient_counted_once(patch: Patch) -> None:
-    def replace(f: Any, leaf: Tensor, dx: np.ndarray, *, owned: bool) -> None:
+    def replace(f: Any, leaf: Tensor, dx: np.ndarray, made_now: set[Tensor], *, owned: bool) -> None:
         leaf.grad = None
-        f(leaf, dx, owned=owned)
+        f(leaf, dx, made_now, owned=owned)
 
     changed(patch, autograd, "_accumulate", replace)
 

@@ -18,14 +18,13 @@ import numpy as np
 from numba import njit
 
 from . import arrays, threads
+from .gemm import gemm
 from .layer_norm import BLOCK, add_blocks
 from .matmul import linear, matmul
 from .softmax import row_exp, row_max
 
 ROWS = 512
 """Rows in a block: enough for the matrix products to run at full speed, which read all weights for each block."""
-SLAB = 512
-"""Rows of the weights' gradient that are added at once when there are several blocks."""
 
 
 class Gradients:
@@ -114,7 +113,7 @@ def _blocks(inputs: tuple[Any, ...], needs: tuple[bool, ...]) -> tuple[Any, tupl
         if dx is not None:
             matmul(dscores, weight, dx[first:end])
         if dweight is not None:
-            threads.split(V, _add_product, dscores, x[first:end], dweight, first == 0, grain=SLAB)
+            gemm(dscores.T, x[first:end], None, dweight, add=first > 0)
     if dweight is not None and M == 0:
         dweight[:] = 0
     return losses, (dx, dweight, _sum(partial) if needs[2] else None)
@@ -124,18 +123,6 @@ def _sum(partial: Any) -> Any:
     total = np.empty(partial.shape[1:], partial.dtype)
     add_blocks(partial, total)
     return total[0]
-
-
-def _add_product(first: int, end: int, dscores: Any, x: Any, dweight: Any, new: bool) -> None:
-    """dweight[first:end] = or += dscores[:, first:end]^T x, on one thread."""
-    if new:
-        np.matmul(dscores[:, first:end].T, x, out=dweight[first:end])
-        return
-    product = np.empty((SLAB, x.shape[1]), x.dtype)
-    for begin in range(first, end, SLAB):
-        slab = dweight[begin : min(begin + SLAB, end)]
-        np.matmul(dscores[:, begin : begin + len(slab)].T, x, out=product[: len(slab)])
-        slab += product[: len(slab)]
 
 
 def _scale(first: int, end: int, gradient: Any, scale: Any) -> None:

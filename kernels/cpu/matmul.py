@@ -1,11 +1,9 @@
-"""Matrix products on the kernels' threads.
+"""Matrix products on the kernels' threads: which of the two ways, and what goes with them.
 
-Large products are BLAS's work, cut into one part a thread: by rows of the result, or by columns when there are few
-rows.
-
-With few rows (a single short sentence) a product is a matter of memory: every number of the weight matrix is fetched
-for a handful of multiplications. BLAS first copies the matrix into an order that pays only when it is used many times.
-`few_rows` reads it once, straight through, and keeps the sums of several rows and outputs in registers meanwhile.
+Large ones run in register tiles over packed panels (`gemm.py`). With few rows (a single short sentence) a product is a
+matter of memory: every number of the weight matrix is fetched for a handful of multiplications, and copying it into a
+panel first pays only when it is used many times. `few_rows` reads it once, straight through, and keeps the sums of
+several rows and outputs in registers meanwhile.
 """
 
 from __future__ import annotations
@@ -14,11 +12,10 @@ import numpy as np
 from numba import njit
 
 from . import threads
+from .gemm import gemm
 
 FEW_ROWS = 64
-"""Up to this many rows the streaming product is used; beyond, BLAS is faster."""
-ROWS_A_PART = 32
-"""Fewer rows than this are not worth a thread of their own."""
+"""Up to this many rows the streaming product is used; beyond, panels are faster."""
 
 
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, out: np.ndarray | None = None) -> np.ndarray:
@@ -37,21 +34,15 @@ def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, out: np.n
     y = np.empty((rows, outputs), x.dtype) if out is None else out
     if 0 < rows <= FEW_ROWS and x.flags.c_contiguous and weight.flags.c_contiguous:
         threads.split(outputs, few_rows, x, weight, np.zeros(outputs, x.dtype) if bias is None else bias, y, grain=64)
-    elif rows >= ROWS_A_PART * threads.get_num_threads() or rows >= outputs:
-        threads.split(rows, _some_rows, x, weight.T, bias, y, grain=ROWS_A_PART)
     else:
-        threads.split(outputs, _some_columns, x, weight.T, bias, y, grain=ROWS_A_PART)
+        gemm(x, weight.T, bias, y)
     return y
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """a b for (M, K) and (K, N) of any strides; `out` is written if given."""
-    M, N = a.shape[0], b.shape[1]
-    c = np.empty((M, N), a.dtype) if out is None else out
-    if M >= ROWS_A_PART * threads.get_num_threads() or M >= N:
-        threads.split(M, _some_rows, a, b, None, c, grain=ROWS_A_PART)
-    else:
-        threads.split(N, _some_columns, a, b, None, c, grain=ROWS_A_PART)
+    """a b for (M, K) and (K, N) of any strides; `out`, with contiguous rows, is written if given."""
+    c = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None else out
+    gemm(a, b, None, c)
     return c
 
 
@@ -60,20 +51,6 @@ def column_sums(x: np.ndarray) -> np.ndarray:
     sums = np.empty(x.shape[1], x.dtype)
     threads.split(x.shape[1], _some_sums, x, sums, grain=64)
     return sums
-
-
-def _some_rows(first: int, end: int, a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, c: np.ndarray) -> None:
-    part = c[first:end]
-    np.matmul(a[first:end], b, out=part)
-    if bias is not None:
-        np.add(part, bias, out=part)
-
-
-def _some_columns(first: int, end: int, a: np.ndarray, b: np.ndarray, bias: np.ndarray | None, c: np.ndarray) -> None:
-    part = c[:, first:end]
-    np.matmul(a, b[:, first:end], out=part)
-    if bias is not None:
-        np.add(part, bias[first:end], out=part)
 
 
 def _some_sums(first: int, end: int, x: np.ndarray, sums: np.ndarray) -> None:

@@ -1,9 +1,9 @@
 """One pool of threads for everything: the kernels' loops and the matrix products.
 
 Two pools fight: while BLAS's idle threads spin, the kernels' threads wait for a core, and the other way round (a
-forward pass of 16 tokens took ten times as long that way). So there is one pool here. A kernel is a serial compiled
-function that gives up the interpreter's lock; `split` runs it on several parts of the work at once; and a matrix
-product is cut into parts the same way, each part a BLAS call on one thread.
+forward pass of 16 tokens took ten times as long that way). So there is one pool here, and no BLAS: a kernel is a
+serial compiled function that gives up the interpreter's lock, matrix products are such kernels too (`gemm.py`), and
+`split` runs them on several parts of the work at once.
 
 Worker threads wait for work by looking at a number in memory for a tenth of a millisecond before they go to sleep,
 since within a model the next kernel follows at once and waking a sleeping thread takes longer than most kernels.
@@ -15,7 +15,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -90,7 +89,7 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(threads: Any) -> None:
-    """Use this many threads from now on.
+    """Use this many threads from now on, here and in the BLAS that NumPy calls for the explicit ops.
 
     Raises:
         ValueError: not a positive integer.
@@ -99,6 +98,9 @@ def set_num_threads(threads: Any) -> None:
     if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
         raise ValueError(f"the number of threads is a positive integer, got {threads!r}")
     _threads = threads
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(threads, user_api="blas")
 
 
 def _forget_workers() -> None:
@@ -129,13 +131,12 @@ def run(function: Callable[..., Any], parts: Sequence[tuple[Any, ...]]) -> None:
         while len(_workers) < len(parts) - 1:
             _workers.append(_Worker())
         team = _workers[: len(parts) - 1]
-        with one_blas_thread():
-            for worker, part in zip(team, parts[1:], strict=True):
-                worker.start(function, *part)
-            try:
-                function(*parts[0])
-            finally:
-                errors = [error for worker in team if (error := _finished(worker)) is not None]
+        for worker, part in zip(team, parts[1:], strict=True):
+            worker.start(function, *part)
+        try:
+            function(*parts[0])
+        finally:
+            errors = [error for worker in team if (error := _finished(worker)) is not None]
         if errors:
             raise errors[0]
     finally:
@@ -170,26 +171,3 @@ def split_weighted(weights: np.ndarray, function: Callable[..., Any], *args: Any
     bounds = [0, *np.minimum(inner, len(weights)).tolist(), len(weights)]
     parts = [(a, b, *args) for a, b in pairwise(bounds) if b > a]
     run(function, parts)
-
-
-# --- BLAS -------------------------------------------------------------------------------------------------------------
-
-_blas: list[Any] | None = None
-
-
-@contextmanager
-def one_blas_thread() -> Any:
-    """BLAS calls inside use one thread each; the number from before comes back afterwards."""
-    global _blas
-    if _blas is None:
-        from threadpoolctl import ThreadpoolController
-
-        _blas = list(ThreadpoolController().select(user_api="blas").lib_controllers)
-    before = [library.num_threads for library in _blas]
-    for library in _blas:
-        library.set_num_threads(1)
-    try:
-        yield
-    finally:
-        for library, threads in zip(_blas, before, strict=True):
-            library.set_num_threads(threads)

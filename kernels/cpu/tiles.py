@@ -67,11 +67,9 @@ def _stripe(across: int) -> Any:
             for rows, first, end in ((ROWS, M.type(0), whole), (1, whole, M)):
                 with cgutils.for_range_slice(builder, first, end, M.type(rows), M.type) as (i, _):
                     below = [builder.add(i, i.type(r)) for r in range(rows)]
-                    sums = _sums(builder, c, below, j, add, across)
+                    sums = _sums(builder, c, below, across)
                     _steps(builder, a, b, below, j, K, sums)
-                    for row, r in zip(sums, below, strict=True):
-                        for v, value in enumerate(row):
-                            builder.store(builder.load(value), c.vector(r, j, v), align=c.size)
+                    _store(builder, c, below, j, add, sums)
             return context.get_dummy_value()
 
         return types.void(C, A, B, types.intp, types.intp, types.intp, types.boolean), codegen
@@ -100,18 +98,26 @@ class _Array:
         return cgutils.pointer_add(self.builder, self.data, offset, self.vector_type.as_pointer())
 
 
-def _sums(builder: Any, c: _Array, below: list[Any], j: Any, add: Any, across: int) -> list[list[Any]]:
-    """The registers that collect the tile: they start from C if `add`, else from 0."""
+def _sums(builder: Any, c: _Array, below: list[Any], across: int) -> list[list[Any]]:
+    """The registers that collect the tile, beginning at 0."""
     zero = ir.Constant(c.vector_type, None)
     sums = [[cgutils.alloca_once_value(builder, zero) for _ in range(across)] for _ in below]
     for row in sums:  # `alloca_once_value` sets them at the function's entry; a loop comes here many times
         for value in row:
             builder.store(zero, value)
+    return sums
+
+
+def _store(builder: Any, c: _Array, below: list[Any], j: Any, add: Any, sums: list[list[Any]]) -> None:
+    """C = sums, or C += sums if `add`: added once in the end, a long product is a sum of short ones and rounds less."""
     with builder.if_then(add):
         for row, r in zip(sums, below, strict=True):
             for v, value in enumerate(row):
-                builder.store(builder.load(c.vector(r, j, v), align=c.size), value)
-    return sums
+                before = builder.load(c.vector(r, j, v), align=c.size)
+                builder.store(builder.fadd(before, builder.load(value)), value)
+    for row, r in zip(sums, below, strict=True):
+        for v, value in enumerate(row):
+            builder.store(builder.load(value), c.vector(r, j, v), align=c.size)
 
 
 def _steps(builder: Any, a: _Array, b: _Array, below: list[Any], j: Any, depth: Any, sums: list[list[Any]]) -> None:
