@@ -112,12 +112,13 @@ class Tensor(Operators):
             raise ValueError("backward() on a tensor that no gradient is tracked for (requires_grad is False)")
         dy = self._seed(gradient)
         if self.creator is None:
-            _accumulate(self, dy, owned=False)
+            _accumulate(self, dy, set(), owned=False)
             return
+        made_now: set[Tensor] = set()
         pending: dict[Op, Array] = {self.creator: dy}
         for op in _newest_first(self.creator):
             if (dy := pending.pop(op, None)) is not None:
-                _through(op, dy, pending)
+                _through(op, dy, pending, made_now)
         if not retain_graph:
             for op in _newest_first(self.creator):
                 op.free()
@@ -260,28 +261,32 @@ def _newest_first(last: Op) -> list[Op]:
     return sorted(found, key=lambda op: op.age, reverse=True)
 
 
-def _through(op: Op, dy: Array, pending: dict[Op, Array]) -> None:
+def _through(op: Op, dy: Array, pending: dict[Op, Array], made_now: set[Tensor]) -> None:
     """One step back: hand the gradients of `op`'s inputs to their leaves, or to the ops that made them."""
     watched = op.watcher() if op.watcher is not None else None
     if watched is not None:
-        _accumulate(watched, dy, owned=False)
+        _accumulate(watched, dy, made_now, owned=False)
     for x, dx in zip(op.inputs, op.gradients(dy), strict=True):
         if dx is None or not x.requires_grad:
             continue
         if x.creator is None:
-            _accumulate(x, dx, owned=dx is not dy and getattr(dx, "base", dx) is None)
+            _accumulate(x, dx, made_now, owned=dx is not dy and getattr(dx, "base", dx) is None)
         elif x.creator in pending:
             pending[x.creator] = pending[x.creator] + dx  # used more than once: the gradients add up
         else:
             pending[x.creator] = dx
 
 
-def _accumulate(leaf: Tensor, dx: Array, *, owned: bool) -> None:
-    """leaf.grad += dx. An array that others may hold is copied: scaling one gradient must not scale another."""
+def _accumulate(leaf: Tensor, dx: Array, made_now: set[Tensor], *, owned: bool) -> None:
+    """leaf.grad += dx. An array that others may hold is copied: scaling one gradient must not scale another.
+
+    `made_now` are the leaves whose gradient arrays this backward pass has made.
+    """
     if leaf.grad is None:
         xp = backend.namespace(dx)
         leaf.grad = Tensor(dx if owned else xp.asarray(dx, copy=True))
-    elif getattr(getattr(leaf.grad.data, "flags", None), "writeable", True):
-        leaf.grad.data += dx  # in place: for a tied embedding, a third array of V x H numbers would be a lot
+    elif leaf in made_now:
+        leaf.grad.data += dx  # nobody has seen it yet; for a tied embedding, another V x H numbers would be a lot
     else:
         leaf.grad = Tensor(leaf.grad.data + dx)
+    made_now.add(leaf)
