@@ -1,9 +1,9 @@
 """C = A B for large matrices: the tiles of `tiles.py`, fed from packed panels.
 
 A panel is a piece of B, `DEPTH` rows by `WIDTH` columns, copied so that it lies in one stretch of memory that fits the
-first-level cache; on the way a transposed B (the weight of a linear layer) is turned. Then all rows of A run past it: each
-number of A that is loaded is used for WIDTH products. The sums over a panel's depth begin at zero and are added to C
-once, so a long sum is a sum of short ones, and rounds less than one taken in a row.
+first-level cache; on the way a transposed B (the weight of a linear layer) is turned. Then all rows of A run past it:
+each number of A that is loaded is used for WIDTH products. The sums over a panel's depth begin at zero and are added
+to C once, so a long sum is a sum of short ones, and rounds less than one taken in a row.
 """
 
 from __future__ import annotations
