@@ -33,7 +33,14 @@ types: $(VENV)/.lint ## mypy in strict mode over minibert/ and kernels/
 	$(VENV)/bin/mypy
 
 oracle: $(ORACLE_VENV)/.oracle ## the tests against torch, transformers, tokenizers and onnxruntime
-	$(ORACLE_VENV)/bin/python $(PYTEST) -m oracle $(ARGS)
+	MINIBERT_KERNELS=always $(ORACLE_VENV)/bin/python $(PYTEST) -m oracle $(ARGS)
+
+oracle-explicit: $(ORACLE_VENV)/.oracle ## those about models once more, with every kernel off
+	MINIBERT_KERNELS=never $(ORACLE_VENV)/bin/python $(PYTEST) -m oracle $(ARGS) \
+	  tests/parity/test_models.py tests/parity/test_training.py tests/parity/test_rxnfp.py tests/parity/test_checkpoint.py
+
+bounds: $(VENV)/.test ## the kernels' tests with every array access checked
+	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(PY) $(PYTEST) tests/kernels $(ARGS)
 
 notebooks: $(VENV)/.test ## run every notebook from top to bottom
 	@set -e; shopt -s nullglob; for notebook in notebooks/*.ipynb; do \
@@ -96,4 +103,4 @@ $(ORACLE_VENV)/.oracle: pyproject.toml hatch_build.py | $(ORACLE_VENV)/.created
 	@$(ORACLE_VENV)/bin/python $(PIP_INSTALL) $(TORCH) -e '.[test,oracle]'
 	@touch $@
 
-.PHONY: help demo test lint types oracle notebooks wheel size import-time clean
+.PHONY: help demo test lint types oracle oracle-explicit bounds notebooks wheel size import-time clean

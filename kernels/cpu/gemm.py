@@ -62,6 +62,7 @@ def _units(first: int, end: int, A: Any, B: Any, bias: Any, C: Any, row_parts: i
         columns = min(WIDTH, N - j)
         whole = columns % lanes == 0
         target = C[top:bottom, j : j + columns]
+        _fetch(B[:, j : j + columns], panel)
         if whole:
             _block(A[top:bottom], B[:, j : j + columns], target, panel, add)
         else:  # whole vectors would run over the end of the row
@@ -83,6 +84,17 @@ def _block(A: Any, B: Any, C: Any, panel: Any, add: bool) -> None:
         depth = min(DEPTH, K - k)
         _pack(panel, B[k : k + depth])
         product(loose(C), loose(A[:, k : k + depth]), loose(panel), A.shape[0], columns, depth, add or k > 0)
+
+
+@njit(nogil=True, cache=True)
+def _fetch(B: Any, panel: Any) -> None:
+    """Look once at each cache line of a transposed B, straight on, as the processor fetches best; panels hop about."""
+    if B.strides[0] == B.itemsize:
+        for c in range(B.shape[1]):
+            total = panel.dtype.type(0)
+            for k in range(0, B.shape[0], 16):
+                total += B[k, c]
+            panel[0, 0] = total  # somebody must want it, or the compiler would leave it out
 
 
 @njit(nogil=True, cache=True)
