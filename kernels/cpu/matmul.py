@@ -8,6 +8,8 @@ several rows and outputs in registers meanwhile.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -75,7 +77,7 @@ def few_rows(first: int, end: int, x: np.ndarray, weight: np.ndarray, bias: np.n
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
-def _touch(row: np.ndarray) -> float:
+def _touch(row: Any) -> Any:
     """Read one number of each cache line, straight on: at this the processor fetches ahead, at full speed.
 
     The products themselves jump between rows too often for that: they ran at a third of the memory's speed.
