@@ -65,8 +65,7 @@ def _scale(first: int, end: int, x: Any, factor: float, y: Any) -> None:
 
 
 def _cut(first: int, end: int, starts: list[int], kernel: Callable[..., Any], items: list[tuple[Any, ...]]) -> None:
-    """`kernel(a, b, *item)` for the items that lie in first..end of the concatenated range; item i begins at
-    starts[i]."""
+    """`kernel(a, b, *item)` for what lies in first..end of the concatenated range; item i begins at starts[i]."""
     i = bisect_right(starts, first) - 1
     while i < len(items) and starts[i] < end:
         a, b = max(first - starts[i], 0), min(end, starts[i + 1]) - starts[i]
