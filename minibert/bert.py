@@ -151,12 +151,17 @@ class BertEncoder(Module):
     def __init__(self, config: BertConfig) -> None:
         self.layer = ModuleList([BertLayer(config) for _ in range(config.num_hidden_layers)])
 
-    def forward(self, x: Tensor, starts: list[int], maps: list[list[Array]] | None) -> list[Tensor]:
-        """(T, H) to the states after 0, 1, ... layers, each (T, H)."""
-        states = [x]
+    def forward(
+        self, x: Tensor, starts: list[int], maps: list[list[Array]] | None, states: list[Tensor] | None
+    ) -> Tensor:
+        """(T, H) to (T, H); appends the states before and after every layer to `states` if there is such a list."""
         for layer in self.layer:
-            states.append(layer(states[-1], starts, maps))
-        return states
+            if states is not None:
+                states.append(x)
+            x = layer(x, starts, maps)
+        if states is not None:
+            states.append(x)
+        return x
 
 
 class BertPooler(Module):
@@ -219,12 +224,12 @@ class Encoded:
     """A batch on its way through a model: packed states, and what else was asked for."""
 
     def __init__(
-        self, batch: PackedBatch, states: list[Tensor], maps: list[list[Array]] | None, *, all_states: bool
+        self, batch: PackedBatch, x: Tensor, states: list[Tensor] | None, maps: list[list[Array]] | None
     ) -> None:
         self.batch = batch
-        self.x = states[-1]  # (T, H)
+        self.x = x  # (T, H)
         self.extras: dict[str, tuple[Tensor, ...] | None] = {
-            "hidden_states": tuple(batch.unpack(x) for x in states) if all_states else None,
+            "hidden_states": tuple(batch.unpack(state) for state in states) if states is not None else None,
             "attentions": tuple(batch.unpack_maps(m) for m in maps) if maps is not None else None,
         }
 
@@ -269,8 +274,9 @@ class BertModel(BertPreTrainedModel):
             output_attentions = self.config.output_attentions
         batch = pack(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         maps: list[list[Array]] | None = [] if output_attentions else None
-        states = self.encoder(self.embeddings(batch), batch.starts, maps)
-        return Encoded(batch, states, maps, all_states=output_hidden_states)
+        states: list[Tensor] | None = [] if output_hidden_states else None
+        x = self.encoder(self.embeddings(batch), batch.starts, maps, states)
+        return Encoded(batch, x, states, maps)
 
     def pool(self, encoded: Encoded) -> Tensor:
         """(B, H): the pooled state of each sequence's first token."""

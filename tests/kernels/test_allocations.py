@@ -1,0 +1,57 @@
+"""How many arrays a step makes: those that the formulas need, and no copies that nobody asked for."""
+
+from __future__ import annotations
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from minibert import BertConfig, BertModel, no_grad
+
+T, H, F, N = 256, 64, 256, 4
+
+
+def bytes_of_a_forward(layers: int, *, training: bool) -> tuple[int, int]:
+    """Bytes that are held after a forward pass, and at its worst moment, beyond those from before."""
+    config = BertConfig(
+        vocab_size=50, hidden_size=H, num_hidden_layers=layers, num_attention_heads=N, intermediate_size=F,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    model = BertModel(config).train(training)
+    ids = np.arange(T).reshape(4, 64) % 50
+    model(ids)  # kernels are compiled, workers started
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        if training:
+            out = model(ids)
+        else:
+            with no_grad():
+                out = model(ids)
+        after, peak = tracemalloc.get_traced_memory()
+        del out
+    finally:
+        tracemalloc.stop()
+    return after - before, peak - before
+
+
+def test_what_a_layer_keeps_for_backward() -> None:
+    """Of (T, H): queries, keys, values, context, two products before a residual and two sums after it. Of (T, F): the
+    wide product, and GELU of it. Then a few numbers a row: maxima, sums, means, deviations."""
+    held = bytes_of_a_forward(3, training=True)[0] - bytes_of_a_forward(1, training=True)[0]
+    arrays = (8 * T * H + 2 * T * F) * 4
+    a_row = (2 * N + 4) * T * 4
+    # Python's own objects (tensors, ops, tuples) of two layers are some 60 kB; a single forgotten (T, H) is 65 kB each
+    assert held / 2 == pytest.approx(arrays + a_row, abs=T * H * 4 // 2)
+
+
+def test_inference_keeps_nothing_of_a_layer() -> None:
+    held = bytes_of_a_forward(3, training=False)[0] - bytes_of_a_forward(1, training=False)[0]
+    assert abs(held) < T * H * 4 // 2
+
+
+def test_the_worst_moment_of_inference_does_not_grow_with_depth() -> None:
+    two, five = (bytes_of_a_forward(layers, training=False)[1] for layers in (2, 5))
+    assert abs(five - two) < T * H * 4 // 2
