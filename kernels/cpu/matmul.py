@@ -14,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from . import threads
+from .arrays import inputs
 from .gemm import gemm
 
 FEW_ROWS = 64
@@ -49,14 +50,21 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
 
 
 def column_sums(x: np.ndarray) -> np.ndarray:
-    """Sum of (R, C) over its rows, (C,)."""
+    """Sum of (R, C) over its rows, (C,); added up in float64, since R may be thousands."""
     sums = np.empty(x.shape[1], x.dtype)
-    threads.split(x.shape[1], _some_sums, x, sums, grain=64)
+    threads.split(x.shape[1], _some_sums, *inputs(x), sums, grain=64)
     return sums
 
 
+@njit(nogil=True, cache=True)
 def _some_sums(first: int, end: int, x: np.ndarray, sums: np.ndarray) -> None:
-    np.sum(x[:, first:end], axis=0, out=sums[first:end])
+    total = np.zeros(end - first)
+    for r in range(x.shape[0]):
+        row = x[r, first:end]
+        for c in range(row.shape[0]):
+            total[c] += row[c]
+    for c in range(total.shape[0]):
+        sums[first + c] = total[c]
 
 
 @njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
