@@ -39,8 +39,8 @@ oracle-explicit: $(ORACLE_VENV)/.oracle ## those about models once more, with ev
 	MINIBERT_KERNELS=never $(ORACLE_VENV)/bin/python $(PYTEST) -m oracle $(ARGS) \
 	  tests/parity/test_models.py tests/parity/test_training.py tests/parity/test_rxnfp.py tests/parity/test_checkpoint.py
 
-bounds: $(VENV)/.test ## the kernels' tests with every array access checked
-	NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(PY) $(PYTEST) tests/kernels $(ARGS)
+bounds: $(VENV)/.test ## the kernels' tests with every array access checked, and with rubbish in new memory
+	MALLOC_PERTURB_=1 NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(PY) $(PYTEST) tests/kernels $(ARGS)
 
 notebooks: $(VENV)/.test ## run every notebook from top to bottom
 	@set -e; shopt -s nullglob; for notebook in notebooks/*.ipynb; do \

@@ -31,8 +31,8 @@ def gemm(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *
         C: (M, N), rows contiguous, written.
     """
     M, N = C.shape
-    if A.shape[1] == 0 and not add:
-        C[...] = 0
+    if A.shape[1] == 0:  # no products: nothing below would write C
+        A, B = np.zeros((M, 1), C.dtype), np.zeros((1, N), C.dtype)
     blocks = -(-N // WIDTH)
     row_parts = max(1, min(-(-threads.get_num_threads() // max(blocks, 1)), M // WIDTH))
     bias = np.zeros(0, C.dtype) if bias is None else bias

@@ -55,9 +55,13 @@ def test_equals_numpy(
 
 @pytest.mark.parametrize(("M", "K", "N"), [(0, 3, 4), (3, 0, 4), (3, 4, 0)])
 def test_nothing_to_multiply(M: int, K: int, N: int) -> None:
-    c = np.full((M, N), 7.0)
-    gemm(np.ones((M, K)), np.ones((K, N)), np.full(N, 2.0), c)
-    assert (c == (2.0 if K == 0 else c)).all()
+    """Also where whole vectors do not fit a row (4 of float64) and the result takes a way round."""
+    for columns in (N, 5 * N):
+        c = np.full((M, columns), np.nan)
+        gemm(np.ones((M, K)), np.ones((K, columns)), np.full(columns, 2.0), c)
+        assert (c == 2.0 + K).all()
+        gemm(np.ones((M, K)), np.ones((K, columns)), np.full(columns, 2.0), c, add=True)
+        assert (c == 2 * (2.0 + K)).all()
 
 
 def test_infinity_and_nan_come_through() -> None:

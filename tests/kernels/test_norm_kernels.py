@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -215,6 +216,7 @@ def test_one_compilation_serves_writeable_and_read_only_arrays() -> None:
     assert len(layer_norm_kernel._forward.signatures) == before
 
 
+@pytest.mark.skipif("MALLOC_PERTURB_" in os.environ, reason="the allocator was told to write into all memory it gives")
 def test_only_touched_rows_of_a_large_vocabulary_become_memory() -> None:
     resource = pytest.importorskip("resource", reason="memory is measured as Unix does")
     V, H = 400_000, 128  # 200 MB if it were all touched
