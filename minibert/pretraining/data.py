@@ -1,0 +1,260 @@
+"""Prepared data as examples: epochs of masked pairs, in an order of their own, any of which can be made again."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from minibert.heads.pretraining import NextSentence
+from minibert.pretraining.draws import permuted
+from minibert.pretraining.errors import DataError
+from minibert.pretraining.masking import Masking, continuations
+from minibert.pretraining.pairs import PAIR, SHORTEST, other_place, plan_shard
+from minibert.pretraining.shards import INDEX, open_shards, read_index
+from minibert.tokenizer import BertTokenizer
+
+__all__ = ["Batch", "Epoch", "Places", "PretrainingData"]
+
+Batch = dict[str, np.ndarray]
+_LET_GO = 512  # examples between two times of letting go of pages that were read
+_LONGEST = 1 << 15
+
+
+class Places(NamedTuple):
+    """Where examples come from: A is tokens [first_start, first_stop) of the folder, B [second_start, second_stop).
+
+    Each (B,) int64; `negative` (B,) bool. Of a positive pair, B begins where A ends.
+    """
+
+    first_start: np.ndarray
+    first_stop: np.ndarray
+    second_start: np.ndarray
+    second_stop: np.ndarray
+    negative: np.ndarray
+
+
+class PretrainingData:
+    """The examples of a folder that `minibert prepare` wrote.
+
+    Args:
+        folder: with data.json.
+        max_length: S, the most tokens of an example, [CLS] and both [SEP] counted.
+        seed: all randomness comes from it, 0..2**64 - 1.
+        short_sequence_probability: of an example to be made for a random shorter length.
+        masking_probability: of a token to be masked.
+        whole_word_masking: mask all pieces of a word or none.
+        next_sentence: False makes every pair a positive one; needed for a folder of a single document, from which no
+            negative pair can be drawn.
+        verify: compare the files with their SHA-256 (about a second a gigabyte); their lengths are compared always.
+
+    Attributes:
+        vocabulary_size: V.
+        tokens, documents: how many there are.
+        fingerprint: of the folder's contents. The same folder, seed, options and epoch give the same examples.
+
+    Raises:
+        DataError: files that are missing, cut off or changed; options that make no sense.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        max_length: int,
+        seed: int,
+        short_sequence_probability: float = 0.1,
+        masking_probability: float = 0.15,
+        whole_word_masking: bool = False,
+        next_sentence: bool = True,
+        verify: bool = True,
+    ) -> None:
+        self.folder = Path(folder).expanduser()
+        told = read_index(self.folder)
+        self.about: dict[str, Any] = told
+        self.documents, self.tokens = int(told["documents"]), int(told["tokens"])
+        self.vocabulary_size = int(told["vocabulary_size"])
+        if not SHORTEST <= max_length <= _LONGEST:
+            raise DataError(f"max_length is {SHORTEST} to {_LONGEST}, got {max_length}")
+        if not 0 <= seed < 2**64:
+            raise DataError(f"a seed is an integer from 0 to 2**64 - 1, got {seed}")
+        if not 0 <= short_sequence_probability <= 1:
+            raise DataError(f"the short-sequence probability is 0 to 1, got {short_sequence_probability}")
+        if next_sentence and self.documents < 2:
+            raise DataError(
+                f"{self.folder} holds a single document: the second text of a negative pair comes from another one;"
+                " add texts, or do without next-sentence prediction (next_sentence=False)"
+            )
+        self.max_length, self.seed, self.next_sentence = max_length, seed, next_sentence
+        self.short_sequence_probability = short_sequence_probability
+        self.fingerprint = hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest()
+        self.shards = open_shards(self.folder, told, verify=verify)
+        self.tokenizer = BertTokenizer.from_pretrained(self.folder)
+        tokens = tuple(token or "" for token in self.tokenizer.convert_ids_to_tokens(range(self.vocabulary_size)))
+        special = tuple(self.tokenizer.all_special_ids)
+        self.masking = Masking(
+            tokens, special, self.tokenizer.mask_token_id, masking_probability, whole_word_masking
+        )
+        self.continues = continuations(tokens)  # (V,)
+        self._first_tokens = np.array([shard.first_token for shard in self.shards], np.int64)
+        self._epoch: Epoch | None = None
+        self._read = 0
+
+    def epoch(self, number: int) -> Epoch:
+        """An epoch: every token of the corpus once, in pairs. The last one asked for is kept.
+
+        Raises:
+            DataError: a number outside 0..2**32 - 1.
+        """
+        if not 0 <= number < 2**32:
+            raise DataError(f"epochs are numbered from 0 to 2**32 - 1, got {number}")
+        if self._epoch is None or self._epoch.number != number:
+            self._epoch = Epoch(self, number)
+        return self._epoch
+
+    def document_of(self, place: int) -> int:
+        """The number of the document that holds a token of the folder."""
+        shard = self.shards[self._shard_of(place)]
+        return shard.first_document + int(np.searchsorted(shard.documents, place - shard.first_token, "right")) - 1
+
+    def name_of(self, document: int) -> str:
+        """A document's name."""
+        shard = [shard for shard in self.shards if shard.first_document <= document][-1]
+        return shard.names()[document - shard.first_document]
+
+    # ---- tokens by their number in the folder
+
+    def _shard_of(self, place: int) -> int:
+        return int(np.searchsorted(self._first_tokens, place, "right")) - 1
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Tokens [start, stop), all of one document; uint16 or uint32."""
+        shard = self.shards[self._shard_of(start)]
+        return np.asarray(shard.tokens[start - shard.first_token : stop - shard.first_token])
+
+    def span_of_document(self, place: int) -> tuple[int, int]:
+        """The document that holds a token, as tokens [start, stop)."""
+        shard = self.shards[self._shard_of(place)]
+        d = int(np.searchsorted(shard.documents, place - shard.first_token, "right"))
+        return shard.first_token + int(shard.documents[d - 1]), shard.first_token + int(shard.documents[d])
+
+    def text_at(self, place: int, length: int, aligned: bool) -> tuple[int, int]:
+        """About `length` tokens round `place`: from the beginning of a sentence (`aligned`) or a word, to a word's end.
+
+        Never outside the document of `place`; shorter where that is shorter, or where a word would be cut.
+        """
+        start, stop = self.span_of_document(place)
+        shard = self.shards[self._shard_of(place)]
+        first = max(start, min(place, stop - length))
+        if aligned:
+            j = int(np.searchsorted(shard.segments, first - shard.first_token, "right")) - 1
+            first = shard.first_token + int(shard.segments[j])
+        else:
+            first = self._word_start(first, start)
+        last = min(first + length, stop)
+        return first, last if last == stop else self._word_start(last, first + 1)
+
+    def _word_start(self, place: int, least: int) -> int:
+        """The beginning of the word that `place` is in; `place` if it begins before `least`."""
+        ids = self.read(max(least, place - 32), place + 1)
+        begins = np.flatnonzero(~self.continues[ids])
+        return place if not len(begins) else place - (len(ids) - 1 - int(begins[-1]))
+
+    def let_go(self, examples: int) -> None:
+        """Called with the number of examples read; now and then forgets which pages were read."""
+        self._read += examples
+        if self._read >= _LET_GO:
+            self._read = 0
+            for shard in self.shards:
+                shard.let_go()
+
+
+class Epoch:
+    """The examples of one epoch, in its shuffled order. An example depends on (seed, epoch, index) alone.
+
+    The pairs are planned at once, a shard at a time (milliseconds a million tokens), and kept in a temporary file.
+    """
+
+    def __init__(self, data: PretrainingData, number: int) -> None:
+        self.data, self.number = data, number
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the epoch is
+        for shard in data.shards:
+            pairs = plan_shard(
+                shard,
+                data.continues,
+                room=data.max_length - 3,
+                short=data.short_sequence_probability,
+                negatives=data.next_sentence,
+                seed=data.seed,
+                epoch=number,
+            )
+            self._file.write(pairs.tobytes())
+            shard.let_go()
+        self._file.flush()
+        self.pairs = np.memmap(self._file, PAIR, "r")  # (examples,) unshuffled
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def _chosen(self, first: int, last: int) -> np.ndarray:
+        if not 0 <= first < last <= len(self):
+            raise DataError(f"examples {first} to {last} were asked for; the epoch has {len(self)}")
+        order: np.ndarray = permuted(first, last, len(self), np.uint64(self.data.seed), self.number)
+        return order
+
+    def places(self, first: int, last: int) -> Places:
+        """Where examples first..last-1 come from.
+
+        Raises:
+            DataError: there are no such examples.
+        """
+        data, order = self.data, self._chosen(first, last)
+        pairs = self.pairs[order]
+        starts = pairs["start"].astype(np.int64)
+        middles = starts + pairs["first"]
+        begins, ends = middles.copy(), middles + pairs["second"]
+        for k in np.flatnonzero(pairs["negative"]).tolist():
+            span = data.span_of_document(int(starts[k]))
+            place = other_place(np.uint64(data.seed), self.number, order[k], *span, data.tokens)
+            begins[k], ends[k] = data.text_at(place, int(pairs["second"][k]), bool(pairs["aligned"][k]))
+        return Places(starts, middles, begins, ends, pairs["negative"].astype(bool))
+
+    def batch(self, first: int, last: int) -> Batch:
+        """Examples first..last-1, B of them, as keyword arguments of `BertForPreTraining`.
+
+        Returns:
+            input_ids, attention_mask, token_type_ids, labels (B, S), next_sentence_label (B,), all int64. S is the
+            longest example's length; labels are -100 where nothing was masked.
+
+        Raises:
+            DataError: there are no such examples.
+        """
+        data, places = self.data, self.places(first, last)
+        one, two = places.first_stop - places.first_start, places.second_stop - places.second_start
+        lengths = one + two + 3
+        S = int(lengths.max())
+        ids = np.full((last - first, S), data.tokenizer.pad_token_id, np.int64)
+        ids[:, 0] = data.tokenizer.cls_token_id
+        for row, a, b, c, d, n in zip(ids, *(part.tolist() for part in places[:4]), one.tolist(), strict=True):
+            row[1 : n + 1] = data.read(a, b)
+            row[n + 2 : n + 2 + d - c] = data.read(c, d)
+        sep = data.tokenizer.sep_token_id
+        rows = np.arange(last - first)
+        ids[rows, one + 1] = ids[rows, lengths - 1] = sep
+        examples = np.arange(first, last)
+        masked, labels = data.masking(ids, examples, seed=data.seed, epoch=self.number)
+        position = np.arange(S)
+        real = position < lengths[:, None]
+        data.let_go(last - first)
+        return {
+            "input_ids": masked,
+            "attention_mask": real.astype(np.int64),
+            "token_type_ids": (real & (position >= one[:, None] + 2)).astype(np.int64),
+            "labels": labels,
+            "next_sentence_label": np.where(places.negative, NextSentence.NOT_NEXT, NextSentence.IS_NEXT).astype(
+                np.int64
+            ),
+        }

@@ -1,0 +1,32 @@
+"""What goes wrong with a corpus or with prepared data, in one sentence."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["CorpusError", "CorpusWarning", "DataError", "MissingLibrary", "one_line"]
+
+
+class CorpusError(ValueError):
+    """A text that cannot be read; the message begins with the file's name."""
+
+
+class CorpusWarning(UserWarning):
+    """A text that could not be read and was left out; the message begins with the file's name."""
+
+
+class DataError(ValueError):
+    """Prepared data that is missing, damaged, or not fit for what is asked of it."""
+
+
+class MissingLibrary(ValueError):
+    """A library of the `pretraining` extra that is not installed."""
+
+    def __init__(self, library: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'minibert[pretraining]'")
+
+
+def one_line(error: object, limit: int = 200) -> str:
+    """An error of another library, to be quoted inside a message of ours."""
+    text = re.sub(r"\s+", " ", str(error)).strip() or type(error).__name__
+    return text if len(text) <= limit else text[: limit - 3] + "..."
