@@ -1,0 +1,108 @@
+"""pretrain, resume, evaluate, estimate: the commands around `minibert.pretraining`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from minibert.cli.printing import print_facts, print_json
+
+if TYPE_CHECKING:
+    from minibert.pretraining.recipe import Recipe
+    from minibert.pretraining.training import Outcome
+
+__all__ = ["estimate", "evaluate", "pretrain", "resume"]
+
+
+def pretrain(given: argparse.Namespace) -> None:
+    """A new run."""
+    from minibert.pretraining.training import pretrain as run
+
+    _tell(given, run(_recipe(given), Path(given.out).expanduser(), quiet=given.quiet))
+
+
+def resume(given: argparse.Namespace) -> None:
+    """A run that was stopped."""
+    from minibert.pretraining.training import resume as run
+
+    folder, data, held_out = Path(given.run_folder).expanduser(), _absolute(given.data), _absolute(given.held_out)
+    _tell(given, run(folder, data=data, held_out=held_out, quiet=given.quiet))
+
+
+def evaluate(given: argparse.Namespace) -> None:
+    """A model on held-out text."""
+    from minibert.pretraining.held_out import evaluate_model
+
+    found = evaluate_model(
+        given.model,
+        Path(given.data).expanduser(),
+        max_length=given.max_length,
+        examples=given.examples,
+        batch_size=given.batch_size,
+        seed=given.seed,
+        whole_word_masking=given.whole_word_masking,
+    )
+    if given.json:
+        print_json({"model": given.model, "data": given.data, **found.to_dict()})
+        return
+    print_facts(
+        [
+            ("masked words, first", found.mlm_top1),
+            ("masked words, among five", found.mlm_top5),
+            ("masked words, loss", found.mlm_loss),
+            ("the most frequent word alone", found.most_frequent_top1),
+            ("next sentence", found.nsp_accuracy),
+            ("next sentence, loss", found.nsp_loss),
+            ("examples", f"{found.examples:,}"),
+            ("masked words", f"{found.masked:,}"),
+        ]
+    )
+
+
+def estimate(given: argparse.Namespace) -> None:
+    """What a recipe costs."""
+    from minibert.pretraining.estimate import estimate as work_out
+
+    found = work_out(_recipe(given), ranks=given.ranks, flops=given.flops, measure=not given.no_measure)
+    if given.json:
+        print_json(asdict(found))
+    else:
+        print_facts(found.facts())
+
+
+def _recipe(given: argparse.Namespace) -> Recipe:
+    from minibert.pretraining.recipe_file import read_recipe
+
+    settings = list(given.set)
+    for key, folder in (("folder", given.data), ("held_out", given.held_out)):
+        if folder is not None:
+            settings.append(f"data.{key}={_absolute(folder)}")
+    return read_recipe(given.recipe, settings=settings)
+
+
+def _absolute(folder: str | None) -> str | None:
+    return None if folder is None else str(Path(folder).expanduser().absolute())
+
+
+def _tell(given: argparse.Namespace, outcome: Outcome) -> None:
+    """How a run ended; a run that a signal stopped ends the command as that signal would have."""
+    found = outcome.evaluation
+    if given.json:
+        told = {"run": str(outcome.run), "step": outcome.step, "finished": outcome.finished}
+        print_json({**told, "evaluation": found.to_dict() if found else None})
+    elif outcome.finished:
+        facts: list[tuple[str, object]] = [("steps", f"{outcome.step:,}"), ("model", str(outcome.run / "model"))]
+        if found is not None:
+            facts += [
+                ("held out, masked words", f"{found.mlm_top1:.4f} first, {found.mlm_top5:.4f} among five"),
+                ("held out, loss of words", found.mlm_loss),
+                ("held out, next sentence", found.nsp_accuracy),
+            ]
+        print_facts(facts)
+    if outcome.signal == signal.SIGINT:
+        raise KeyboardInterrupt
+    if outcome.signal is not None:
+        raise SystemExit(128 + outcome.signal)

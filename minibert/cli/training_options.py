@@ -1,0 +1,93 @@
+"""What may be typed after pretrain, resume, evaluate and estimate. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["add_commands"]
+
+MakeCommand = Callable[[Any, str, str, str, str], Any]
+Count = Callable[[str], int]
+
+
+def add_commands(commands: Any, command: MakeCommand, count: Count) -> None:
+    """The four commands, with the command line's own makers of commands and readers of counts."""
+    _pretrain(commands, command)
+    _resume(commands, command)
+    _evaluate(commands, command, count)
+    _estimate(commands, command, count)
+
+
+def _pretrain(commands: Any, command: MakeCommand) -> None:
+    p = command(
+        commands,
+        "pretrain",
+        "training:pretrain",
+        "train a BERT from nothing, as a recipe says",
+        "minibert pretrain mini --data train/ --held-out held-out/ --out runs/mini --set schedule.steps=5000",
+    )
+    p.add_argument("recipe", metavar="RECIPE", help="a TOML file, or a recipe that comes with minibert: mini, ...")
+    p.add_argument("--out", "-o", required=True, metavar="RUN", help="the run's folder, new or empty")
+    _folders(p)
+    _settings(p)
+    p.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _resume(commands: Any, command: MakeCommand) -> None:
+    p = command(
+        commands,
+        "resume",
+        "training:resume",
+        "go on with a run that was stopped; it ends at the same bits",
+        "minibert resume runs/mini",
+    )
+    p.add_argument("run_folder", metavar="RUN", help="the run's folder")
+    _folders(p)
+    p.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _evaluate(commands: Any, command: MakeCommand, count: Count) -> None:
+    p = command(
+        commands,
+        "evaluate",
+        "training:evaluate",
+        "masked words and next sentences on text that a model has not seen",
+        "minibert evaluate runs/mini/model --data book.txt",
+    )
+    p.add_argument("model", metavar="MODEL", help="a folder, or a name on the hub")
+    kinds = "a folder that `minibert prepare` wrote; or text, a file or a folder"
+    p.add_argument("--data", required=True, metavar="PATH", help=kinds)
+    p.add_argument("--max-length", type=count, default=128, metavar="N", help="the most tokens of an example (128)")
+    p.add_argument("--examples", type=count, metavar="N", help="how many examples (all)")
+    p.add_argument("--batch-size", type=count, default=32, metavar="N", help="examples at once (32)")
+    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the masks (0)")
+    p.add_argument("--whole-word-masking", action="store_true", help="mask whole words")
+
+
+def _estimate(commands: Any, command: MakeCommand, count: Count) -> None:
+    p = command(
+        commands,
+        "estimate",
+        "training:estimate",
+        "what a recipe will cost: parameters, memory, arithmetic, time",
+        "minibert estimate bert-base-cased --ranks 8 --flops 5e13",
+    )
+    p.add_argument("recipe", metavar="RECIPE", help="a TOML file, or a recipe that comes with minibert")
+    _folders(p)
+    _settings(p)
+    p.add_argument("--ranks", type=count, default=1, metavar="N", help="computers, or GPUs, that share the work (1)")
+    p.add_argument("--flops", type=float, metavar="X", help="what each of them reaches, in FLOP/s, such as 5e13")
+    p.add_argument("--no-measure", action="store_true", help="time nothing on this machine")
+
+
+def _folders(p: Any) -> None:
+    p.add_argument("--data", metavar="FOLDER", help="the examples, as `minibert prepare` wrote them")
+    p.add_argument("--held-out", metavar="FOLDER", help="the same for evaluation")
+
+
+def _settings(p: Any) -> None:
+    p.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE",
+        help="replace a value of the recipe, as in optimizer.lr=3e-4 or phases.0.batch_size=16; may be repeated",
+    )  # fmt: skip

@@ -1,0 +1,256 @@
+"""The saved states of a run: whole or not there.
+
+    RUN/recipe.toml          what is being done
+    RUN/state-1500/          after 1500 steps: a checkpoint as any other (config.json, model.safetensors, vocabulary),
+                             optimizer.safetensors (Adam's m and v), state.json (everything else, and the digests)
+    RUN/metrics.jsonl        see `minibert.pretraining.metrics`
+    RUN/curves.png           the same as a picture
+    RUN/model/               the finished model
+
+A state is written into a hidden folder, every file of it flushed to the disk, and then the folder is renamed: that is
+one operation, so a kill or a power cut at any instant leaves it there as a whole or not at all. Only then are older
+states taken away, and they are renamed before they are emptied, so that half a state never bears a state's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from minibert.checkpoint import CheckpointError
+from minibert.checkpoint.safetensors_file import SafetensorsFile, write_safetensors
+from minibert.checkpoint.staging import Staging
+from minibert.heads import BertForPreTraining
+from minibert.optim import Optimizer
+from minibert.tokenizer import BertTokenizer
+
+__all__ = [
+    "RunError", "Saved", "clear_leftovers", "newest", "only_here", "restore", "save_model_folder", "save_state",
+]  # fmt: skip
+
+FORMAT = 1
+_STATE = re.compile(r"state-(\d+)")
+_LEFTOVER = re.compile(r"\.(state-\d+|model)\.[0-9a-f]{8}\.(part|old)")
+
+
+class RunError(ValueError):
+    """A run that cannot begin, go on, or be saved."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A state as it lies on the disk: its folder, the steps taken, and the contents of state.json."""
+
+    folder: Path
+    step: int
+    facts: dict[str, Any]
+
+
+def states(run: Path) -> list[tuple[int, Path]]:
+    """Steps and folders of a run's states, the newest last."""
+    found = [(int(m[1]), path) for path in run.iterdir() if (m := _STATE.fullmatch(path.name)) and path.is_dir()]
+    return sorted(found)
+
+
+def newest(run: Path) -> Saved | None:
+    """The newest state of a run, whole and with the right digests; None if none was ever saved.
+
+    Raises:
+        RunError: it is damaged: by the disk, or by somebody, since a kill cannot do that.
+    """
+    found = states(run)
+    if not found:
+        return None
+    step, folder = found[-1]
+    try:
+        facts = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        if facts["format"] != FORMAT:
+            raise RunError(f"{folder} was saved in format {facts['format']}, and this minibert reads {FORMAT}")
+        for name, digest in facts["files"].items():
+            if _digest(folder / name) != digest:
+                raise ValueError(f"{name} is not what was written")
+    except RunError:
+        raise
+    except (OSError, ValueError, KeyError) as error:
+        others = f"; remove it to go on from {found[-2][1].name}" if len(found) > 1 else ""
+        raise RunError(f"the state {folder} is damaged: {error}{others}") from error
+    return Saved(folder, step, facts)
+
+
+def save_state(
+    run: Path,
+    step: int,
+    model: BertForPreTraining,
+    optimizer: Optimizer,
+    tokenizer: BertTokenizer,
+    facts: Mapping[str, Any],
+    *,
+    keep: int,
+) -> Path:
+    """Save everything that the next step depends on, and take away older states than the `keep` newest.
+
+    Raises:
+        RunError: the disk is full, or cannot be written; what was there is still there.
+    """
+    target = run / f"state-{step}"
+    if target.exists():
+        return target
+    try:
+        with _Folder(target) as part:
+            model.save_pretrained(part, dtype="float32")
+            tokenizer.save_pretrained(part)
+            _write_moments(part, optimizer)
+            files = {path.name: _digest(path) for path in sorted(part.iterdir())}
+            counts = [optimizer.state.get(i, {}).get("step", 0) for i in range(_count(optimizer))]
+            content = {"format": FORMAT, "step": step, **facts, "optimizer_steps": counts, "files": files}
+            with Staging(part) as stage:
+                stage.open("state.json").write(json.dumps(content, indent=1).encode())
+        for _, old in states(run)[:-keep]:
+            _remove(old)
+    except (OSError, CheckpointError) as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise RunError(f"cannot save step {step} to {run}: {reason}; {_last(run)}") from error
+    return target
+
+
+def save_model_folder(run: Path, model: BertForPreTraining, tokenizer: BertTokenizer) -> Path:
+    """Write the finished model to RUN/model. Raises RunError as `save_state`."""
+    target = run / "model"
+    try:
+        with _Folder(target) as part:
+            model.save_pretrained(part, dtype="float32")
+            tokenizer.save_pretrained(part)
+    except (OSError, CheckpointError) as error:
+        raise RunError(f"cannot write {target}: {error}; {_last(run)}") from error
+    return target
+
+
+def restore(saved: Saved, model: BertForPreTraining, optimizer: Optimizer) -> None:
+    """Put weights, moments and counts back. Raises RunError if they do not fit."""
+    try:
+        weights = SafetensorsFile(saved.folder / "model.safetensors")
+        names = [name for name, _ in model.named_parameters()]
+        model.load_state_dict({name: weights.array(name) for name in names}, strict=False)
+        moments = SafetensorsFile(saved.folder / "optimizer.safetensors")
+        state = optimizer.state_dict()
+        state["state"] = {
+            i: {"step": count, "m": moments.array(f"m.{name}"), "v": moments.array(f"v.{name}")}
+            for (i, name), count in zip(enumerate(_names(optimizer)), saved.facts["optimizer_steps"], strict=True)
+            if count
+        }
+        optimizer.load_state_dict(state)
+    except (KeyError, ValueError) as error:
+        raise RunError(f"the state {saved.folder} does not fit this run's model: {error}") from error
+
+
+@contextmanager
+def only_here(run: Path) -> Iterator[None]:
+    """Hold the run's lock: two processes on one run would write over each other. A killed one holds it no longer.
+
+    Raises:
+        RunError: another process holds it, or the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(run / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(f"another process is at work on {run}; wait for it, or stop it") from None
+    except OSError as error:
+        raise RunError(f"cannot write to {run}: {error.strerror or error}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def clear_leftovers(run: Path) -> None:
+    """Take away what a kill left half written."""
+    for path in run.iterdir():
+        if _LEFTOVER.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name.startswith(".") and path.name.endswith(".part") and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+class _Folder:
+    """A folder that gets its name when the block ends well, and is taken away if it does not."""
+
+    def __init__(self, target: Path) -> None:
+        self.target = target
+        self.part = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+
+    def __enter__(self) -> Path:
+        self.part.mkdir()
+        return self.part
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        try:
+            if kind is None:
+                if self.target.exists():
+                    _remove(self.target)
+                os.rename(self.part, self.target)
+                _sync(self.target.parent)
+        finally:
+            if self.part.exists():
+                shutil.rmtree(self.part, ignore_errors=True)
+
+
+def _remove(folder: Path) -> None:
+    """Take a state away under another name."""
+    hidden = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.old"
+    os.rename(folder, hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    if os.name == "posix":
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            with suppress(OSError):  # some network file systems cannot
+                os.fsync(number)
+        finally:
+            os.close(number)
+
+
+def _write_moments(folder: Path, optimizer: Optimizer) -> None:
+    """Adam's m and v by the names of the parameters; none before the first step."""
+    arrays = {
+        f"{key}.{name}": optimizer.state[i][key]
+        for i, name in enumerate(_names(optimizer))
+        if i in optimizer.state
+        for key in ("m", "v")
+    }
+    with Staging(folder) as stage:
+        shapes = {name: tuple(array.shape) for name, array in arrays.items()}
+        write_safetensors(stage.open("optimizer.safetensors"), shapes, "float32", lambda name: np.asarray(arrays[name]))
+
+
+def _names(optimizer: Optimizer) -> list[str]:
+    return [name for group in optimizer.param_groups for name in group["param_names"]]
+
+
+def _count(optimizer: Optimizer) -> int:
+    return len(_names(optimizer))
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _last(run: Path) -> str:
+    found = states(run)
+    return f"the last good state is {found[-1][1].name}" if found else "no state was saved before"

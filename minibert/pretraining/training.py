@@ -1,0 +1,335 @@
+"""Pretraining from the first step to the last, with whatever happens in between. (BERT, section 3.1 and appendix A.2)
+
+    pretrain(recipe, run)      a new run
+    resume(run)                a run that was stopped, by whatever it was
+
+After each step, in this order: a line of metrics, an evaluation, a saved state, where they are due. So the metrics up
+to a state's step are those that an uninterrupted run has written by then, and a resumed run goes on behind them. What
+the next step depends on is in the state: weights, Adam's moments, the number of steps, the place in the data, the place
+in the sequence of random draws. Numbers are added up in the same order every time, so the run ends at the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+from minibert import philox
+from minibert.heads import BertForPreTraining
+from minibert.nn import skip_init
+from minibert.pretraining import state as saving
+from minibert.pretraining.data import PretrainingData
+from minibert.pretraining.evaluation import Evaluation, evaluate
+from minibert.pretraining.feed import Feed, Place, StepBatch
+from minibert.pretraining.metrics import Metrics, Window
+from minibert.pretraining.progress import Progress
+from minibert.pretraining.recipe import Phase, Recipe, RecipeError, differences
+from minibert.pretraining.recipe_file import read_recipe, write_recipe
+from minibert.pretraining.signals import StopAsked
+from minibert.pretraining.state import RunError, Saved
+from minibert.pretraining.step import Losses, make_optimizer, training_step
+from minibert.tokenizer import BertTokenizer
+
+__all__ = ["HELD_OUT_SEED", "Outcome", "open_data", "pretrain", "resume"]
+
+HELD_OUT_SEED = 0
+"""Held-out examples are the same for every run, so that runs can be compared."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        run: its folder.
+        step: steps taken.
+        finished: whether that is all; RUN/model is there then.
+        signal: what stopped it otherwise.
+        evaluation: on all held-out examples, of a finished run that has any.
+    """
+
+    run: Path
+    step: int
+    finished: bool
+    signal: int | None = None
+    evaluation: Evaluation | None = None
+
+
+def open_data(folder: str, recipe: Recipe, phase: Phase, *, seed: int | None = None) -> PretrainingData:
+    """The prepared folder as examples of a phase. Raises ValueError if it is not sound."""
+    part = recipe.data
+    return PretrainingData(
+        folder,
+        max_length=phase.max_length,
+        seed=recipe.seed if seed is None else seed,
+        short_sequence_probability=part.short_sequence_probability,
+        masking_probability=part.masking_probability,
+        whole_word_masking=part.whole_word_masking,
+    )
+
+
+def pretrain(recipe: Recipe, run: Path, *, quiet: bool = False, stream: TextIO | None = None) -> Outcome:
+    """Begin a run in folder `run`, which must be new or empty, and go on to its end.
+
+    Raises:
+        RecipeError: the recipe names no data, or asks for what cannot be.
+        RunError: the folder holds a run already, cannot be written, or a state cannot be saved.
+        ValueError: data that is not sound; a gradient that is not finite.
+    """
+    if recipe.data.folder is None:
+        raise RecipeError("the recipe names no data: set data.folder (--data FOLDER, what `minibert prepare` wrote)")
+    if (run / "recipe.toml").exists():
+        raise RunError(f"{run} holds a run already: go on with `minibert resume {run}`, or choose another folder")
+    if run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
+        raise RunError(f"{run} is not empty; a run needs a folder of its own")
+    data = open_data(recipe.data.folder, recipe, recipe.phases[0])
+    recipe = replace(recipe, data=replace(recipe.data, vocabulary_size=data.vocabulary_size))
+    recipe.config(data.vocabulary_size)
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        write_recipe(run, recipe)
+    except OSError as error:
+        raise RunError(f"cannot begin a run in {run}: {error.strerror or error}") from error
+    return resume(run, quiet=quiet, stream=stream)
+
+
+def resume(
+    run: Path,
+    *,
+    data: str | None = None,
+    held_out: str | None = None,
+    quiet: bool = False,
+    stream: TextIO | None = None,
+) -> Outcome:
+    """Go on with a run to its end: from its newest state, or from the beginning if it has none.
+
+    Args:
+        data, held_out: where the prepared folders are now, if they were moved.
+
+    Raises:
+        RunError: no run there, a damaged state, a recipe or data that are not those of the state, another process that
+            is at it; and as `pretrain`. States are as they were then.
+    """
+    if not (run / "recipe.toml").is_file():
+        raise RunError(f"{run} is no run: it has no recipe.toml; begin one with `minibert pretrain`")
+    recipe = read_recipe(run / "recipe.toml")
+    given: dict[str, Any] = {"folder": data, "held_out": held_out}
+    moved = {name: value for name, value in given.items() if value is not None}
+    recipe = replace(recipe, data=replace(recipe.data, **moved))
+    with saving.only_here(run):
+        saved = saving.newest(run)
+        if saved is not None and (changed := _changes(saved, recipe)):
+            raise RunError(
+                f"{run}/recipe.toml disagrees with {saved.folder.name}: {'; '.join(changed)}; put it back, or "
+                "begin a new run"
+            )
+        saving.clear_leftovers(run)
+        trainer = Trainer(recipe, run, saved, Progress(recipe.schedule.steps, saved.step if saved else 0, stream=stream,
+                                                       quiet=quiet))  # fmt: skip
+        return trainer.run_to_the_end()
+
+
+class Trainer:
+    """A run in memory."""
+
+    def __init__(self, recipe: Recipe, run: Path, saved: Saved | None, progress: Progress) -> None:
+        self.recipe, self.run, self.progress = recipe, run, progress
+        self._opened: dict[int, PretrainingData] = {}
+        self.data = self._data_of(recipe.phases[recipe.phase_of(saved.step if saved else 0)])
+        if saved is not None and saved.facts["data"] != self.data.fingerprint:
+            raise RunError(
+                f"the data in {recipe.data.folder} is not what {saved.folder} was trained on: its fingerprint is "
+                f"{self.data.fingerprint}, was {saved.facts['data']}"
+            )
+        config = recipe.config(self.data.vocabulary_size)
+        longest = config.max_position_embeddings
+        self.tokenizer = BertTokenizer.from_pretrained(str(recipe.data.folder), model_max_length=longest)
+        self.held_out = self._open_held_out()
+        philox.manual_seed(recipe.seed)
+        with skip_init() if saved is not None else nullcontext():
+            self.model = BertForPreTraining(config)
+        self.optimizer, self.scheduler = make_optimizer(self.model, recipe)
+        self.step, self.tokens, self.seconds, self.place, self.window = 0, 0, 0.0, Place(), Window()
+        self.rate = 0.0  # of the step just taken
+        if saved is None:
+            self._start()
+        else:
+            self._restore(saved)
+        self.metrics = Metrics(run / "metrics.jsonl", step=self.step)
+
+    def _open_held_out(self) -> PretrainingData | None:
+        """Held-out examples, of the first phase's length. Raises RunError if the vocabulary is another one."""
+        if self.recipe.data.held_out is None:
+            return None
+        made = open_data(self.recipe.data.held_out, self.recipe, self.recipe.phases[0], seed=HELD_OUT_SEED)
+        if made.vocabulary_size != self.data.vocabulary_size:
+            raise RunError(
+                f"{self.recipe.data.held_out} was prepared with a vocabulary of {made.vocabulary_size}, the data with "
+                f"one of {self.data.vocabulary_size}; prepare both with the same"
+            )
+        return made
+
+    def _start(self) -> None:
+        """Weights before the first step."""
+        part = self.recipe.start
+        if part.initialisation == "cooccurrence":
+            from minibert.pretraining.cooccurrence import start_from_cooccurrence
+
+            start_from_cooccurrence(
+                self.model, self.data, words=part.words, positions=part.positions, neighbours=part.neighbours
+            )
+
+    def _restore(self, saved: Saved) -> None:
+        facts = saved.facts
+        saving.restore(saved, self.model, self.optimizer)
+        self.scheduler.load_state_dict(facts["schedule"])
+        philox.set_state(facts["random"])
+        self.step, self.tokens, self.seconds = saved.step, facts["tokens"], facts["seconds"]
+        self.place, self.window = Place(**facts["place"]), Window(**facts["window"])
+
+    # ---- the loop ----------------------------------------------------------------------------------------------------
+
+    def run_to_the_end(self) -> Outcome:
+        """Every step that is left, or until somebody asks to stop."""
+        stop = StopAsked()
+        try:
+            with stop:
+                if self.step == 0:
+                    self._save()
+                self._train(stop)
+                if stop.signal is not None and self.step < self.recipe.schedule.steps:
+                    self._save()
+                    self.progress.say(f"stopped after step {self.step:,}; go on with `minibert resume {self.run}`")
+                    return Outcome(self.run, self.step, finished=False, signal=stop.signal)
+                return self._finish()
+        finally:
+            self.progress.close()
+            self.metrics.close()
+
+    def _train(self, stop: StopAsked) -> None:
+        feed = Feed(self.recipe, self._data_of, step=self.step, place=self.place)
+        try:
+            began = time.perf_counter()
+            for batch in feed:
+                waited, feed.waited = feed.waited, 0.0
+                losses = self._one_step(batch)
+                now = time.perf_counter()
+                self.window.add(losses, now - began, waited)
+                self.progress.step(losses.loss, losses.tokens / (now - began))
+                self.seconds += now - began
+                self._after_step()
+                began = time.perf_counter()
+                if stop.signal is not None:
+                    return
+        finally:
+            feed.close()
+
+    def _one_step(self, batch: StepBatch) -> Losses:
+        losses = training_step(self.model, self.optimizer, batch.pieces)
+        if not math.isfinite(losses.loss):
+            raise RunError(
+                f"the loss of step {self.step + 1} is {losses.loss}: the run went astray before; a lower rate or a "
+                "longer warm-up helps"
+            )
+        self.rate = self.scheduler.get_last_lr()[0]
+        self.scheduler.step()
+        self.step += 1
+        self.tokens += losses.tokens
+        self.place = batch.after
+        return losses
+
+    def _after_step(self) -> None:
+        """What is due after this step: metrics, evaluation, state, in this order."""
+        recipe, step = self.recipe, self.step
+        last = step == recipe.schedule.steps
+        if step % recipe.log_every == 0 or last:
+            self._log()
+        if self.held_out is not None and not last and recipe.evaluate_every and step % recipe.evaluate_every == 0:
+            self._evaluate(recipe.evaluate_examples)
+            self._draw()
+        if step % recipe.save_every == 0 or last:
+            if last and self.held_out is not None:
+                self._evaluate(None)
+            self._save()
+
+    def _log(self) -> None:
+        means = self.window.line()
+        phase = self.recipe.phase_of(self.step - 1)
+        self._write({"step": self.step, "phase": phase, "tokens": self.tokens, "lr": self.rate, **means})
+        self.window = Window()
+
+    def _evaluate(self, examples: int | None) -> None:
+        """Look at held-out examples, and say what was found."""
+        assert self.held_out is not None
+        began = time.perf_counter()
+        found = evaluate(self.model, self.held_out, examples=examples)
+        self.seconds += time.perf_counter() - began
+        self._write({"step": self.step, "evaluation": found.to_dict()})
+        self.progress.say(
+            f"step {self.step:,}, held out: words {found.mlm_top1:.3f} / {found.mlm_top5:.3f}, "
+            f"loss {found.mlm_loss:.3f}; next sentence {found.nsp_accuracy:.3f}"
+        )
+
+    def _write(self, line: dict[str, Any]) -> None:
+        try:
+            self.metrics.write({**line, "seconds": round(self.seconds, 3)})
+        except OSError as error:
+            raise RunError(f"cannot write {self.metrics.path}: {error.strerror or error}") from error
+
+    def _save(self) -> None:
+        began = time.perf_counter()
+        try:
+            self.metrics.sync()
+        except OSError as error:
+            raise RunError(f"cannot write {self.metrics.path}: {error.strerror or error}") from error
+        facts = {
+            "recipe": self.recipe.to_dict(),
+            "data": self.data.fingerprint,
+            "place": self.place.to_dict(),
+            "random": philox.get_state(),
+            "schedule": self.scheduler.state_dict(),
+            "tokens": self.tokens,
+            "window": self.window.to_dict(),
+            "seconds": self.seconds,
+        }
+        saving.save_state(self.run, self.step, self.model, self.optimizer, self.tokenizer, facts, keep=self.recipe.keep)
+        self.seconds += time.perf_counter() - began
+
+    def _finish(self) -> Outcome:
+        if not (self.run / "model").exists():
+            saving.save_model_folder(self.run, self.model, self.tokenizer)
+        if not self._draw():
+            self.progress.say("no curves.png: drawing needs matplotlib (pip install matplotlib)")
+        return Outcome(self.run, self.step, finished=True, evaluation=self._last_evaluation())
+
+    def _last_evaluation(self) -> Evaluation | None:
+        from minibert.pretraining.metrics import read_metrics
+
+        found = [line["evaluation"] for line in read_metrics(self.metrics.path) if "evaluation" in line]
+        return Evaluation(**found[-1]) if found else None
+
+    def _draw(self) -> bool:
+        """The picture is worth no run: without matplotlib, or room on the disk, there is none."""
+        from minibert.pretraining.curves import draw_curves
+
+        try:
+            return draw_curves(self.run)
+        except OSError:
+            return True
+
+    def _data_of(self, phase: Phase) -> PretrainingData:
+        """The examples of a phase; opened once, since that looks at every byte."""
+        if phase.max_length not in self._opened:
+            folder = self.recipe.data.folder
+            assert folder is not None
+            self._opened[phase.max_length] = open_data(folder, self.recipe, phase)
+        return self._opened[phase.max_length]
+
+
+def _changes(saved: Saved, recipe: Recipe) -> list[str]:
+    """In what the recipe would make another run than the one that was saved; keys that came later have defaults."""
+    return differences(Recipe.from_dict(saved.facts["recipe"]).to_dict(), recipe.to_dict())
