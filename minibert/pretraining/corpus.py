@@ -107,10 +107,9 @@ class Corpus:
         """Whether the document of this name is asked for, and not left out."""
         return (not self.only or _named(name, self.only)) and not _named(name, self.leave_out)
 
-    def sentences(self) -> Iterator[str]:
-        """The sentences of all documents."""
-        for document in self:
-            yield from document.sentences()
+    def paragraphs(self) -> Paragraphs:
+        """The paragraphs of all documents, to be gone through as often as one likes."""
+        return Paragraphs(self)
 
     def complain(self, message: str) -> None:
         """Report a text that cannot be used, as `on_error` says."""
@@ -118,6 +117,17 @@ class Corpus:
             raise CorpusError(f"{message} (on_error='skip' leaves such texts out)")
         self.skipped.append(message)
         warnings.warn(CorpusWarning(f"{message}; left out"), stacklevel=3)
+
+
+@dataclass(frozen=True)
+class Paragraphs:
+    """What `Corpus.paragraphs` gives."""
+
+    corpus: Corpus
+
+    def __iter__(self) -> Iterator[str]:
+        for document in self.corpus:
+            yield from document.paragraphs
 
 
 def _named(name: str, of: Iterable[str]) -> bool:
