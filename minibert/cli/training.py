@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from minibert.cli.printing import print_facts, print_json
 
 if TYPE_CHECKING:
+    from minibert.pretraining.evaluation import Evaluation
     from minibert.pretraining.recipe import Recipe
     from minibert.pretraining.training import Outcome
 
@@ -35,31 +36,37 @@ def resume(given: argparse.Namespace) -> None:
 def evaluate(given: argparse.Namespace) -> None:
     """A model on held-out text."""
     from minibert.pretraining.held_out import evaluate_model
+    from minibert.pretraining.progress import counting
 
-    found = evaluate_model(
-        given.model,
-        Path(given.data).expanduser(),
-        max_length=given.max_length,
-        examples=given.examples,
-        batch_size=given.batch_size,
-        seed=given.seed,
-        whole_word_masking=given.whole_word_masking,
-    )
+    with counting("example") as on_batch:
+        found = evaluate_model(
+            given.model,
+            Path(given.data).expanduser(),
+            max_length=given.max_length,
+            examples=given.examples,
+            batch_size=given.batch_size,
+            seed=given.seed,
+            whole_word_masking=given.whole_word_masking,
+            on_batch=on_batch,
+        )
     if given.json:
         print_json({"model": given.model, "data": given.data, **found.to_dict()})
-        return
-    print_facts(
-        [
-            ("masked words, first", found.mlm_top1),
-            ("masked words, among five", found.mlm_top5),
-            ("masked words, loss", found.mlm_loss),
-            ("the most frequent word alone", found.most_frequent_top1),
-            ("next sentence", found.nsp_accuracy),
-            ("next sentence, loss", found.nsp_loss),
-            ("examples", f"{found.examples:,}"),
-            ("masked words", f"{found.masked:,}"),
-        ]
-    )
+    else:
+        print_facts(_figures(found))
+
+
+def _figures(found: Evaluation) -> list[tuple[str, object]]:
+    asked = found.nsp_accuracy is not None
+    return [
+        ("masked words, first", found.mlm_top1),
+        ("masked words, among five", found.mlm_top5),
+        ("masked words, loss", found.mlm_loss),
+        ("the most frequent word alone", found.most_frequent_top1),
+        ("next sentence", found.nsp_accuracy if asked else "not asked (one document, or no such head)"),
+        *([("next sentence, loss", found.nsp_loss)] if asked else []),
+        ("examples", f"{found.examples:,}"),
+        ("masked words", f"{found.masked:,}"),
+    ]
 
 
 def estimate(given: argparse.Namespace) -> None:
@@ -96,11 +103,7 @@ def _tell(given: argparse.Namespace, outcome: Outcome) -> None:
     elif outcome.finished:
         facts: list[tuple[str, object]] = [("steps", f"{outcome.step:,}"), ("model", str(outcome.run / "model"))]
         if found is not None:
-            facts += [
-                ("held out, masked words", f"{found.mlm_top1:.4f} first, {found.mlm_top5:.4f} among five"),
-                ("held out, loss of words", found.mlm_loss),
-                ("held out, next sentence", found.nsp_accuracy),
-            ]
+            facts += [(f"held out: {name}", value) for name, value in _figures(found)]
         print_facts(facts)
     if outcome.signal == signal.SIGINT:
         raise KeyboardInterrupt

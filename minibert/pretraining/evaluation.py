@@ -29,7 +29,7 @@ class Evaluation:
         mlm_top1, mlm_top5: share of the masked words that are the first, or among the first five, of the vocabulary.
         mlm_loss: mean cross-entropy of the masked words; exp of it is the perplexity.
         most_frequent_top1: the share that the most frequent word among them alone would get.
-        nsp_accuracy, nsp_loss: of next-sentence prediction; a coin gets 0.5 and 0.693.
+        nsp_accuracy, nsp_loss: of next-sentence prediction, where a coin gets 0.5 and 0.693; None if it was not tried.
         examples, masked: how many there were.
     """
 
@@ -37,8 +37,8 @@ class Evaluation:
     mlm_top5: float
     mlm_loss: float
     most_frequent_top1: float
-    nsp_accuracy: float
-    nsp_loss: float
+    nsp_accuracy: float | None
+    nsp_loss: float | None
     examples: int
     masked: int
 
@@ -54,6 +54,7 @@ def evaluate(
     examples: int | None = None,
     batch_size: int = 32,
     epoch: int = 0,
+    next_sentence: bool = True,
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Run the model on examples of one epoch of `data`.
@@ -61,6 +62,7 @@ def evaluate(
     Args:
         examples: the first so many of the epoch's order; all if None.
         batch_size: how many at once; the figures do not depend on it (but for the last digits).
+        next_sentence: False where the model has not learned that, or the data has no negative pairs.
         on_batch: called with the number of examples done and their total.
 
     Raises:
@@ -87,8 +89,16 @@ def evaluate(
         raise ValueError("the held-out data has no examples with masked words; expected more text")
     top1, top5, loss, right, nsp = counts
     most = int(np.bincount(np.concatenate(labels)).max())
-    return Evaluation(top1 / masked, top5 / masked, loss / masked, most / masked, right / total, nsp / total, total,
-                      masked)  # fmt: skip
+    return Evaluation(
+        mlm_top1=float(top1 / masked),
+        mlm_top5=float(top5 / masked),
+        mlm_loss=float(loss / masked),
+        most_frequent_top1=most / masked,
+        nsp_accuracy=float(right / total) if next_sentence else None,
+        nsp_loss=float(nsp / total) if next_sentence else None,
+        examples=total,
+        masked=masked,
+    )
 
 
 def _figures(model: BertForPreTraining, batch: dict[str, np.ndarray], label: np.ndarray) -> np.ndarray:
