@@ -1,0 +1,235 @@
+"""Arrays "on the device": NumPy's, kept apart from NumPy's as CuPy's are.
+
+What CuPy would refuse is refused: a NumPy array among device arrays. New memory is filled with NaN (in integers: with
+ones in every bit), so that what a kernel forgets to write is seen. And every way to look at a number from Python waits
+for the GPU, so inside `no_synchronisation()` it is an error.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+
+class _Watch:
+    forbidden = False
+
+
+@contextmanager
+def no_synchronisation() -> Iterator[None]:
+    """Context manager: inside, whatever would make the CPU wait for the GPU raises a RuntimeError."""
+    before, _Watch.forbidden = _Watch.forbidden, True
+    try:
+        yield
+    finally:
+        _Watch.forbidden = before
+
+
+def _look(x: DeviceArray, how: str) -> np.ndarray:
+    if _Watch.forbidden:
+        raise RuntimeError(f"{how} of an array of shape {x.shape} makes the CPU wait for the GPU")
+    return x.host
+
+
+def _unwrapped(value: Any) -> Any:
+    if isinstance(value, DeviceArray):
+        return value.host
+    if isinstance(value, np.ndarray) and value.ndim:
+        raise TypeError(f"a NumPy array of shape {value.shape} among arrays of the device")
+    if isinstance(value, tuple | list):
+        return type(value)(map(_unwrapped, value))
+    if isinstance(value, slice):
+        return slice(*map(_unwrapped, (value.start, value.stop, value.step)))
+    return value
+
+
+def _wrapped(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        return DeviceArray(np.asarray(value))
+    return tuple(map(_wrapped, value)) if isinstance(value, tuple) else value
+
+
+class DeviceArray:
+    """One array of the emulated device.
+
+    Attributes:
+        host: its numbers, for the emulator alone.
+    """
+
+    __array_priority__ = 100  # NumPy leaves mixed operators to us
+    __array_ufunc__ = None
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, host: np.ndarray) -> None:
+        self.host = host
+
+    @property
+    def pointer(self) -> int:
+        """The address of the first number."""
+        return int(self.host.ctypes.data)
+
+    @property
+    def data(self) -> Any:
+        """As CuPy's: `.data.ptr` is the address."""
+        return _Memory(self.pointer)
+
+    @property
+    def device(self) -> str:
+        """The emulated GPU."""
+        return "emulated"
+
+    @property
+    def T(self) -> DeviceArray:
+        """Transposed."""
+        return DeviceArray(self.host.T)
+
+    @property
+    def base(self) -> Any:
+        """The array that owns the memory, None if it is this one."""
+        return self.host.base
+
+    def __array_namespace__(self, api_version: str | None = None) -> Any:
+        return namespace
+
+    def __getattr__(self, name: str) -> Any:
+        """shape, dtype, reshape(...), sum(...): as NumPy has them."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        found = getattr(self.host, name)
+        return _on_device(found) if callable(found) else found
+
+    def __getitem__(self, index: Any) -> DeviceArray:
+        return DeviceArray(np.asarray(self.host[_index(index)]))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.host[_index(index)] = _unwrapped(value)
+
+    def __len__(self) -> int:
+        return len(self.host)
+
+    def __iter__(self) -> Iterator[DeviceArray]:
+        return (self[i] for i in range(len(self)))
+
+    def get(self) -> np.ndarray:
+        """A copy as a NumPy array."""
+        return np.array(_look(self, "get()"))
+
+    def item(self) -> Any:
+        """The one number."""
+        return _look(self, "item()").item()
+
+    def tolist(self) -> Any:
+        """Nested lists."""
+        return _look(self, "tolist()").tolist()
+
+    def __float__(self) -> float:
+        return float(_look(self, "float()"))
+
+    def __int__(self) -> int:
+        return int(_look(self, "int()"))
+
+    def __bool__(self) -> bool:
+        return bool(_look(self, "bool()"))
+
+    def __index__(self) -> int:
+        return operator.index(_look(self, "an index").item())
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("an array of the device does not turn into NumPy's by itself; use .get()")
+
+    def __repr__(self) -> str:
+        return f"DeviceArray({self.host!r})"
+
+
+class _Memory:
+    def __init__(self, ptr: int) -> None:
+        self.ptr = ptr
+
+
+def _index(index: Any) -> Any:
+    """CuPy, too, takes NumPy's integer arrays as an index only when they are its own."""
+    return _unwrapped(index)
+
+
+def _on_device(function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        kwargs.pop("device", None)
+        return _wrapped(function(*_unwrapped(args), **{name: _unwrapped(value) for name, value in kwargs.items()}))
+
+    return call
+
+
+def _operators() -> None:
+    """x + y, x @ y, -x, x == y, x += y and so on."""
+    binary = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"]
+    for name in [*binary, "eq", "ne", "lt", "le", "gt", "ge", "neg", "pos", "abs", "invert"]:
+        function = getattr(operator, f"__{name}__")
+        setattr(DeviceArray, f"__{name}__", _method(_on_device(function)))
+        if name in binary:
+            setattr(DeviceArray, f"__r{name}__", _method(_swapped(_on_device(function))))
+            setattr(DeviceArray, f"__i{name}__", _in_place(getattr(operator, f"__i{name}__")))
+
+
+def _method(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda self, *others: function(self, *others)
+
+
+def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, y: function(y, x)
+
+
+def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    def method(self: DeviceArray, other: Any) -> DeviceArray:
+        function(self.host[()] if self.ndim else self.host, _unwrapped(other))
+        return self
+
+    return method
+
+
+_operators()
+
+
+class _Namespace:
+    """NumPy's functions and names, with arrays of the device in and out."""
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(np, name)
+        if isinstance(found, type) or not callable(found):
+            return found
+        made = _on_device(found)
+        setattr(self, name, made)
+        return made
+
+    def asarray(self, x: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> DeviceArray:
+        """An array of the device; NumPy's are copied onto it, as CuPy would."""
+        host = x.host if isinstance(x, DeviceArray) else np.array(x)
+        return DeviceArray(np.array(host, dtype) if copy else np.asarray(host, dtype))
+
+    def empty(self, shape: Any, *, dtype: Any = np.float64, device: Any = None) -> DeviceArray:
+        """New memory, every bit set: NaN."""
+        host = np.empty(shape, dtype)
+        host.reshape(-1).view(np.uint8)[:] = 0xFF
+        return DeviceArray(host)
+
+    def empty_like(self, x: DeviceArray, *, dtype: Any = None, device: Any = None) -> DeviceArray:
+        """New memory of x's shape."""
+        return self.empty(x.shape, dtype=x.dtype if dtype is None else dtype)
+
+
+namespace = _Namespace()
+
+
+def device_array(x: Any, dtype: Any = None) -> DeviceArray:
+    """A copy of `x` on the emulated device."""
+    return DeviceArray(np.array(x, dtype, order="C"))
+
+
+@functools.cache
+def is_device_array(kind: type) -> bool:
+    """Whether arrays of this type are the emulated device's."""
+    return issubclass(kind, DeviceArray)
