@@ -16,10 +16,14 @@ import numpy as np
 from numba import njit, types
 
 from . import threads
+from .look_ahead import look_ahead
 from .tiles import BYTES, loose, product
+from .transpose import transpose_into
 
 WIDTH, DEPTH = 64, 128
 """32 kB in float32; the rest of the cache is for A and C on their way."""
+SHARES = 8
+"""A panel is asked for in this many parts: memory brings one while the rows of A run past its predecessor."""
 
 
 def gemm(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False) -> None:
@@ -54,19 +58,18 @@ def _units(first: int, end: int, A: Any, B: Any, bias: Any, C: Any, row_parts: i
     """Units first..end-1: a block of columns and a share of the rows each."""
     M, N = C.shape
     lanes = BYTES // C.itemsize
-    panel = _aligned(DEPTH, WIDTH, C)
-    edge = _aligned(M if N % lanes else 0, WIDTH, C)
+    panel = aligned(DEPTH, WIDTH, C)
+    edge = aligned(M if N % lanes else 0, WIDTH, C)
     for unit in range(first, end):
         block, part = unit // row_parts, unit % row_parts
         j, top, bottom = block * WIDTH, M * part // row_parts, M * (part + 1) // row_parts
         columns = min(WIDTH, N - j)
         whole = columns % lanes == 0
         target = C[top:bottom, j : j + columns]
-        _fetch(B[:, j : j + columns], panel)
         if whole:
-            _block(A[top:bottom], B[:, j : j + columns], target, panel, add)
+            _block(A[top:bottom], B, j, target, panel, add)
         else:  # whole vectors would run over the end of the row
-            _block(A[top:bottom], B[:, j : j + columns], edge[: bottom - top], panel, False)
+            _block(A[top:bottom], B, j, edge[: bottom - top], panel, False)
         for i in range(bottom - top):
             row = target[i]
             if not whole:
@@ -77,34 +80,42 @@ def _units(first: int, end: int, A: Any, B: Any, bias: Any, C: Any, row_parts: i
 
 
 @njit(nogil=True, cache=True)
-def _block(A: Any, B: Any, C: Any, panel: Any, add: bool) -> None:
-    """C = A B, or += if `add`, for at most WIDTH columns."""
-    K, columns = B.shape
+def _block(A: Any, B: Any, j: int, C: Any, panel: Any, add: bool) -> None:
+    """C = A B[:, j : j + WIDTH], or += if `add`. The next panel's numbers are asked for while this one is in use."""
+    M, K = A.shape
+    columns = min(WIDTH, B.shape[1] - j)
     for k in range(0, K, DEPTH):
         depth = min(DEPTH, K - k)
-        _pack(panel, B[k : k + depth])
-        product(loose(C), loose(A[:, k : k + depth]), loose(panel), A.shape[0], columns, depth, add or k > 0)
+        _pack(panel, B[k : k + depth, j : j + columns])
+        next_k, next_j = (k + DEPTH, j) if k + DEPTH < K else (0, j + WIDTH)
+        rest = B[next_k : next_k + DEPTH, next_j : next_j + WIDTH]
+        for share in range(SHARES):
+            _ask(rest, share)
+            i, end = M * share // SHARES, M * (share + 1) // SHARES
+            product(loose(C[i:]), loose(A[i:, k : k + depth]), loose(panel), end - i, columns, depth, add or k > 0)
 
 
 @njit(nogil=True, cache=True)
-def _fetch(B: Any, panel: Any) -> None:
-    """Look once at each cache line of a transposed B, straight on, as the processor fetches best; panels hop about."""
-    if B.strides[0] == B.itemsize:
-        for c in range(B.shape[1]):
-            total = panel.dtype.type(0)
-            for k in range(0, B.shape[0], 16):
-                total += B[k, c]
-            panel[0, 0] = total  # somebody must want it, or the compiler would leave it out
+def _ask(B: Any, share: int) -> None:
+    """Ask for one of SHARES parts of a piece of B, along whatever lies together in it."""
+    rows, columns = B.shape
+    line = 64 // B.itemsize
+    if B.strides[0] < B.strides[1]:
+        for c in range(columns * share // SHARES, columns * (share + 1) // SHARES):
+            for k in range(0, rows, line):
+                look_ahead(B, k, c)
+    else:
+        for k in range(rows * share // SHARES, rows * (share + 1) // SHARES):
+            for c in range(0, columns, line):
+                look_ahead(B, k, c)
 
 
 @njit(nogil=True, cache=True)
 def _pack(panel: Any, B: Any) -> None:
     """panel[:depth, :columns] = B, walking along whatever lies together in B; zeros behind the last column."""
     depth, columns = B.shape
-    if B.strides[0] < B.strides[1]:
-        for c in range(columns):
-            for k in range(depth):
-                panel[k, c] = B[k, c]
+    if B.strides[0] == B.itemsize:
+        transpose_into(loose(panel), loose(B.T), depth, columns)
     else:
         for k in range(depth):
             for c in range(columns):
@@ -115,7 +126,7 @@ def _pack(panel: Any, B: Any) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _aligned(rows: int, columns: int, like: Any) -> Any:
+def aligned(rows: int, columns: int, like: Any) -> Any:
     """An array whose rows begin at cache lines."""
     numbers = 64 // like.itemsize
     memory = np.empty(rows * columns + numbers, like.dtype)

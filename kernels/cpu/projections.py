@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from . import threads
-from .matmul import FEW_ROWS, column_sums, few_rows, linear, matmul
+from .arrays import inputs
+from .few_rows import FEW_ROWS, few_rows
+from .matmul import column_sums, linear, matmul
 
 Saved = tuple[np.ndarray, ...]
 
@@ -29,7 +31,7 @@ def _few_rows_of_several(first: int, end: int, x: np.ndarray, weights: Saved, bi
     for i, weight in enumerate(weights):
         a, b = max(first - i * O, 0), min(end - i * O, O)
         if a < b:
-            few_rows(a, b, x, weight, biases[i], y[i])
+            few_rows(a, b, *inputs(x, weight, biases[i]), y[i])
 
 
 def projections_backward(dy: np.ndarray, saved: Saved, needs: tuple[bool, ...]) -> tuple[np.ndarray | None, ...]:

@@ -12,7 +12,7 @@ from minibert.kernels.cpu.projections import projections_backward, projections_f
 
 pytestmark = pytest.mark.oracle
 
-SHAPES = [(5, 96, 64), (64, 1030, 48), (100, 64, 130), (300, 768, 256), (130, 3072, 96)]
+SHAPES = [(5, 96, 64), (16, 768, 256), (16, 3072, 96), (64, 1030, 48), (100, 64, 130), (300, 768, 256), (130, 3072, 96)]
 """Few rows and many, short sums and long ones; (rows, inputs, outputs)."""
 DRAWS = 8
 
