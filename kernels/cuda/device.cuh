@@ -77,9 +77,12 @@ __device__ __forceinline__ float16 narrow<float16>(float x) {
 // A GPU moves 16 bytes an instruction as easily as 4, so rows are walked four numbers at a time wherever a row's length
 // is a multiple of four (`whole`); elsewhere one at a time, and a group at the end of a row may be short.
 
-struct Four {
+struct __align__(16) Four {
     float x[4];
 };
+
+// Four floats in shared memory, at an address that is a multiple of 16 bytes.
+__device__ __forceinline__ Four shared_four(const float* from) { return *reinterpret_cast<const Four*>(from); }
 
 // Four numbers of 4 or 2 bytes, in one instruction.
 template <class T>
