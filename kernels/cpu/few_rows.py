@@ -21,7 +21,7 @@ FEW_ROWS = 64
 """Up to this many rows; beyond, packed panels (`gemm.py`) are faster."""
 STEP = 24
 """Outputs at a time: a whole number of tiles, whatever their height."""
-DEPTH = 384
+DEPTH = 128
 """Inputs at a time: a sum of sums of this length rounds less than one long sum."""
 
 
