@@ -23,7 +23,7 @@ from typing import Any
 
 from numba import njit
 
-from .attention_tiles import BLOCK, OPTIONS, TILE, drop, transpose_into, whole_lanes
+from .attention_tiles import BLOCK, OPTIONS, TILE, drop, turn_in, turn_out, whole_lanes
 from .tiles import loose, product
 from .vector_math import exp
 
@@ -68,7 +68,8 @@ def backward_units(
                 product(loose(dV[at:]), dropped, loose(g), keys, D, rows, more)
                 product(loose(dK[at:]), dS, loose(q), keys, D, rows, more)
                 product(loose(dqT), loose(K.T), dS, D, W, keys, at > 0)
-            write(dqkv[0, row : row + rows, n], dqT.T, scale)
+            columns[0, :] = scale
+            turn_out(dqkv[0, row : row + rows, n], dqT, columns[0])
         write(dqkv[1, start:stop, n], dK, 1.0)  # q came scaled
         write(dqkv[2, start:stop, n], dV, 1.0)
 
@@ -126,7 +127,7 @@ def column_numbers(columns: Any, W: int, softmax: Any, C: Any, dC: Any) -> None:
 @njit(**OPTIONS)
 def load_queries(y: Any, yT: Any, columns: int, x: Any, scale: float) -> None:
     """scale * x, (rows, D), twice: y[:rows, :D] and transposed, yT[:D, :rows]; yT is 0 in the rest of `columns`."""
-    transpose_into(yT, columns, x, scale)
+    turn_in(yT, columns, x, scale)
     factor = y.dtype.type(scale)
     for i in range(x.shape[0]):
         for d in range(x.shape[1]):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from .attention_tiles import BLOCK, OPTIONS, TILE, drop, transpose_into, whole_lanes
+from .attention_tiles import BLOCK, OPTIONS, TILE, drop, turn_in, turn_out, whole_lanes
 from .tiles import loose, product
 from .vector_math import exp
 
@@ -49,7 +49,7 @@ def forward_units(
     for u in range(first, end):
         n, row, rows, first_key, end_key = units[u]
         W = whole_lanes(rows)
-        transpose_into(qT, W, qkv[0, row : row + rows, n], scale)
+        turn_in(qT, W, qkv[0, row : row + rows, n], scale)
         largest[:], total[:] = -np.inf, 0
         for key in range(first_key, end_key, TILE):
             keys, again = min(TILE, end_key - key), key > first_key
@@ -63,10 +63,9 @@ def forward_units(
                 drop(weights, scores, keys, W, (key - first_key, row * N + n, N), dropout)
             product(C, loose(qkv[2, key : key + keys, n].T), P, D, W, keys, again)
         for i in range(rows):
-            inverse, o = 1 / total[i], context[row + i, n]
-            for d in range(D):
-                o[d] = oT[d, i] * inverse
-            softmax[0, n, row + i], softmax[1, n, row + i] = largest[i], inverse
+            factor[i] = 1 / total[i]
+            softmax[0, n, row + i], softmax[1, n, row + i] = largest[i], factor[i]
+        turn_out(context[row : row + rows, n], oT, factor)
 
 
 @njit(**OPTIONS)

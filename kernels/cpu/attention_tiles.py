@@ -17,6 +17,8 @@ import numpy as np
 from numba import njit
 
 from .philox import _words
+from .tiles import loose
+from .transpose import transpose_into
 
 BLOCK = 64
 """Queries of a block: the length of all rows inside."""
@@ -46,16 +48,26 @@ def whole_lanes(columns: int) -> int:
 
 
 @njit(**OPTIONS)
-def transpose_into(xT: Any, columns: int, x: Any, scale: float) -> None:
+def turn_in(xT: Any, columns: int, x: Any, scale: float) -> None:
     """xT[d, i] = scale * x[i, d], and 0 in the rest of `columns`. xT: (D, BLOCK), x: (rows, D)."""
-    factor = xT.dtype.type(scale)
+    factor, zero = xT.dtype.type(scale), xT.dtype.type(0)
     rows, D = x.shape
-    for i in range(rows):
-        for d in range(D):
-            xT[d, i] = x[i, d] * factor
+    transpose_into(loose(xT), loose(x), D, rows)
     for d in range(D):
-        for i in range(rows, columns):
-            xT[d, i] = 0
+        row = xT[d]
+        for i in range(columns):
+            row[i] = row[i] * factor if i < rows else zero
+
+
+@njit(**OPTIONS)
+def turn_out(x: Any, xT: Any, factors: Any) -> None:
+    """x[i, d] = xT[d, i] * factors[i], for the rows of x; xT is multiplied in place. factors: (BLOCK,)."""
+    rows, D = x.shape
+    for d in range(D):
+        row = xT[d]
+        for i in range(rows):
+            row[i] *= factors[i]
+    transpose_into(loose(x), loose(xT), rows, D)
 
 
 @njit(**OPTIONS)
