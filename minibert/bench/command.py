@@ -55,8 +55,8 @@ def run(given: argparse.Namespace) -> None:
     results: list[Result] = []
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="minibert-bench-") as folder:
-        artifacts = Artifacts(Path(folder), given.model, threads)
         for workload in wanted:
+            artifacts = Artifacts(Path(folder), workloads.size_for(workload, given.model), threads)
             against_it = peers.contenders(workload, present)
             result = compare(workload, against_it, artifacts, given.rounds, problems, _progress)
             results.append(result)

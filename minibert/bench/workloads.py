@@ -29,6 +29,7 @@ class Workload:
         about: one line for people.
         phase: what of it is timed, where that differs within a kind.
         by_default: whether it runs when no workload is named.
+        model: the size of model that it is about, where that is not the one asked for.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Workload:
     about: str
     phase: Phase = ""
     by_default: bool = True
+    model: str = ""
 
     @property
     def ragged(self) -> bool:
@@ -75,6 +77,14 @@ WORKLOADS = (
         (128,) * 16,
         "one step of pretraining, 16 x 128 tokens, 15 % masked: forward, backward, clip, AdamW",
     ),
+    Workload(
+        "mini-step",
+        "mini-step",
+        "pretrain",
+        (128,) * 32,
+        "one step of pretraining the small model of the recipe mini, 32 x 128 tokens, 15 % masked",
+        model="mini",
+    ),
     _simple(
         "finetune-step",
         "finetune",
@@ -106,9 +116,19 @@ def by_name(name: str) -> Workload:
     return next(w for w in WORKLOADS if w.name == name)
 
 
-# Sizes of models. "tiny" is for trying the command out; its times say nothing.
+def size_for(workload: Workload, wanted: str) -> str:
+    """The size of model for a workload, when `wanted` was asked for."""
+    return workload.model if workload.model and wanted != "tiny" else wanted
+
+
+# Sizes of models. "mini" is that of minibert/recipes/mini.toml; "tiny" is for trying the command out, its times say
+# nothing.
 SIZES: dict[str, dict[str, Any]] = {
     "base": {},  # the configuration's defaults are BERT-base's
+    "mini": {
+        "vocab_size": 8192, "hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4,
+        "intermediate_size": 1024, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0,
+    },
     "tiny": {
         "vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64,
     },

@@ -8,6 +8,7 @@ import pytest
 from minibert import BertConfig
 from minibert.bench import inputs, peers, products, workloads
 from minibert.bench.vocabulary import TEXT, tokenizer, words
+from minibert.pretraining.recipe_file import read_recipe
 
 
 def test_sizes() -> None:
@@ -16,9 +17,20 @@ def test_sizes() -> None:
     assert lengths["long"] == (512, 512)
     assert lengths["single"] == (16,)
     assert lengths["pretrain-step"] == (128,) * 16
+    assert lengths["mini-step"] == (128,) * 32
     assert len(lengths["ragged"]) == 64
     assert (min(lengths["ragged"]), max(lengths["ragged"])) == (4, 120)
     assert len(lengths["finetune-step"]) == 16
+
+
+def test_the_small_model_is_the_one_of_its_recipe() -> None:
+    mini, dense = workloads.by_name("mini-step"), workloads.by_name("dense")
+    sizes = [workloads.size_for(w, wanted) for w in (mini, dense) for wanted in ("base", "tiny")]
+    assert sizes == ["mini", "tiny", "base", "tiny"]
+    recipe = read_recipe("mini")
+    assert inputs.config_of("mini") == recipe.config(recipe.data.vocabulary_size or 0)
+    (phase,) = recipe.phases
+    assert mini.lengths == (phase.max_length,) * phase.batch_size
 
 
 def test_names_and_groups() -> None:

@@ -21,7 +21,7 @@ pytest.importorskip("transformers", reason="needs transformers, a peer")
 pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("bench")]
 
 ENCODE = [workloads.by_name(name) for name in ("single", "ragged")]
-TRAIN = [workloads.by_name(name) for name in ("pretrain-step", "finetune-step")]
+TRAIN = [workloads.by_name(name) for name in ("pretrain-step", "mini-step", "finetune-step")]
 ATTENTION = [workloads.by_name(f"attention-128-{phase}") for phase in ("forward", "backward")]
 
 
