@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 import inspect
+import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,7 +24,15 @@ Array: TypeAlias = Any
 
 def namespace(x: Array) -> Any:
     """The module (`numpy`, `cupy`, ...) whose functions work on `x`."""
-    return x.__array_namespace__()
+    try:
+        return x.__array_namespace__()
+    except AttributeError:  # CuPy's arrays have no such method
+        return _cuda().namespace_of(x)
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is an array of one of these libraries, not a number or a list."""
+    return hasattr(x, "__array_namespace__") or device_of(x) == "cuda"
 
 
 def asarray(x: Any, *, dtype: str | None = None, like: Array | None = None) -> Array:
@@ -40,10 +48,10 @@ def asarray(x: Any, *, dtype: str | None = None, like: Array | None = None) -> A
     """
     if like is not None:
         xp = namespace(like)
-        if not hasattr(x, "__array_namespace__") or namespace(x) is not xp:
+        if not is_array(x) or namespace(x) is not xp:
             x = xp.asarray(to_numpy(x) if hasattr(x, "get") else _from_python(x), device=like.device)
         return x if x.dtype == like.dtype else xp.astype(x, like.dtype)
-    if not hasattr(x, "__array_namespace__") or isinstance(x, np.generic):  # NumPy gives 0-d results as scalars
+    if not is_array(x) or isinstance(x, np.generic):  # NumPy gives 0-d results as scalars
         x = _from_python(x) if dtype is not None else _in_single_precision(x)
     if dtype is None or x.dtype == dtype_of(x, dtype):
         return x
@@ -55,7 +63,7 @@ def index_array(x: Any, *, like: Array) -> Array:
     if isinstance(x, list):
         x = np.asarray(x)
     xp = namespace(like)
-    if hasattr(x, "__array_namespace__") and namespace(x) is xp:
+    if is_array(x) and namespace(x) is xp:
         return x
     return xp.asarray(x, device=like.device)
 
@@ -98,9 +106,25 @@ def to_numpy(x: Array) -> np.ndarray:
     return x.get() if hasattr(x, "get") else np.asarray(x)
 
 
-def device_of(x: Array) -> str:
-    """ "cuda" for CuPy arrays, "cpu" for all others."""
-    return "cuda" if type(x).__module__.partition(".")[0] == "cupy" else "cpu"
+def device_of(x: Any) -> str:
+    """ "cuda" for arrays on a GPU (CuPy's, or those of the kernels' emulator), "cpu" for all others."""
+    module = type(x).__module__
+    return "cuda" if module.partition(".")[0] == "cupy" or module == _EMULATED else "cpu"
+
+
+_EMULATED = "minibert.kernels.cuda.emulator.array"
+
+
+def _cuda() -> Any:
+    return importlib.import_module("minibert.kernels.cuda.arrays")
+
+
+def checkable(given: Any, moved: Array) -> Array:
+    """Of indices as they were given and as they were moved to a model's device, those to look at.
+
+    A look at an array on a GPU waits for all that the GPU still has to do. So what came from the CPU is checked there.
+    """
+    return moved if device_of(moved) == "cpu" or device_of(given) == "cuda" else to_numpy(np.asarray(given))
 
 
 def to_device(x: Array, device: str) -> Array:
@@ -113,21 +137,7 @@ def to_device(x: Array, device: str) -> Array:
         return to_numpy(x)
     if device != "cuda":
         raise ValueError(f"unknown device {device!r}; expected 'cpu' or 'cuda'")
-    return x if device_of(x) == "cuda" else _cupy().asarray(x)
-
-
-def _cupy() -> Any:
-    if importlib.util.find_spec("cupy") is None:
-        raise ValueError("device 'cuda' needs CuPy: pip install 'minibert[cuda12]' or 'minibert[cuda13]'")
-    import cupy
-
-    try:
-        available = cupy.cuda.runtime.getDeviceCount() > 0
-    except Exception:  # CuPy raises its own error types here, which differ between versions, when there is no driver
-        available = False
-    if not available:
-        raise ValueError("device 'cuda': CuPy is installed, but no CUDA device or driver was found")
-    return cupy
+    return x if device_of(x) == "cuda" else _cuda().open_device().asarray(to_numpy(x))
 
 
 def scatter_add(index: Array, rows: Array, length: int) -> Array:
@@ -150,12 +160,11 @@ def scatter_add(index: Array, rows: Array, length: int) -> Array:
             out[present] = np.add.reduceat(rows[order], first, axis=0)
         return out
     xp = namespace(rows)
+    if device_of(rows) == "cuda" and rows.dtype in (xp.float32, xp.float16):
+        flat = xp.reshape(rows, (rows.shape[0], math.prod(rows.shape[1:])))
+        module = importlib.import_module("minibert.kernels.cuda.embedding_sum")
+        return xp.reshape(xp.astype(module.scatter_add(index, flat, length), rows.dtype), (length, *rows.shape[1:]))
     out = xp.zeros((length, *rows.shape[1:]), dtype=rows.dtype, device=rows.device)
-    if device_of(rows) == "cuda":
-        import cupyx  # type: ignore[import-not-found,unused-ignore]
-
-        cupyx.scatter_add(out, index, rows)
-        return out
     for t in range(index.shape[0]):
         out[int(index[t]), ...] += rows[t, ...]
     return out
@@ -191,6 +200,20 @@ CPU_KERNELS = {
 }
 """Ops with a kernel for the CPU, and the module of `kernels/cpu` that holds `<op>_forward` and `<op>_backward`."""
 
+CUDA_KERNELS = {
+    "add_layer_norm": "add_layer_norm",
+    "attention": "attention",
+    "bias_gelu": "bias_gelu",
+    "cross_entropy": "cross_entropy",
+    "dropout": "dropout",
+    "embedding_sum": "embedding_sum",
+    "gelu": "gelu",
+    "gelu_tanh": "gelu",
+    "layer_norm": "layer_norm",
+    "linear_cross_entropy": "linear_cross_entropy",
+}
+"""The same for GPUs and `kernels/cuda`. Of the other ops most are matrix products, which CuPy hands to cuBLAS."""
+
 SMALL = 2**13
 """Inputs with fewer numbers than this, all arrays of an op together, stay with the explicit op.
 
@@ -215,24 +238,40 @@ _switch = _Switch()
 
 def kernel_for(name: str, arrays: tuple[Array, ...]) -> Kernel | None:
     """The kernel that replaces op `name` on these arrays, or None: then the explicit op runs."""
-    return _load_kernel("cpu", name) if name in CPU_KERNELS and _pays(arrays) else None
+    if name in CPU_KERNELS and _pays(arrays):
+        return _load_kernel("cpu", name)
+    if name in CUDA_KERNELS and _fits_cuda(name, arrays):
+        return _load_kernel("cuda", name)
+    return None
 
 
 def kernel_module(name: str, arrays: Sequence[Array]) -> Any | None:
-    """The module `kernels/cpu/<name>.py`, for what is not an op (the optimiser), where kernels run on these arrays."""
-    return importlib.import_module(f"minibert.kernels.cpu.{name}") if arrays and _pays(arrays) else None
+    """The module `kernels/<device>/<name>.py`, for what is not an op (the optimiser), where kernels run on the arrays."""
+    if arrays and _pays(arrays):
+        return importlib.import_module(f"minibert.kernels.cpu.{name}")
+    if arrays and _fits_cuda(name, arrays):
+        return importlib.import_module(f"minibert.kernels.cuda.{name}")
+    return None
 
 
 def _pays(arrays: Sequence[Array]) -> bool:
-    """Whether kernels are on, and for such arrays."""
+    """Whether kernels are on, and for such arrays, on the CPU."""
     if not _switch.on or not all(isinstance(x, np.ndarray) for x in arrays):
         return False
     return arrays[0].dtype in (np.float32, np.float64) and sum(x.size for x in arrays) >= _switch.smallest
 
 
+def _fits_cuda(name: str, arrays: Sequence[Array]) -> bool:
+    """Whether kernels are on, and for such arrays, on a GPU. There they compute in float32 whatever the size."""
+    if not _switch.on or any(isinstance(x, np.ndarray) or device_of(x) != "cuda" for x in arrays):
+        return False
+    return bool(_cuda().fits(name, arrays))
+
+
 @functools.cache
 def _load_kernel(device: str, name: str) -> Kernel:
-    module = importlib.import_module(f"minibert.kernels.{device}.{CPU_KERNELS[name]}")
+    table = CPU_KERNELS if device == "cpu" else CUDA_KERNELS
+    module = importlib.import_module(f"minibert.kernels.{device}.{table[name]}")
     forward, backward = getattr(module, f"{name}_forward"), getattr(module, f"{name}_backward")
     return Kernel(forward, backward, asks_needs="needs" in inspect.signature(forward).parameters)
 

@@ -216,7 +216,7 @@ def _array(values: Any, name: str) -> Array:
     """An array as it is, or one made of numbers in lists; a ValueError with the parameter's name otherwise."""
     if isinstance(values, Tensor):
         return values.data
-    if hasattr(values, "__array_namespace__"):
+    if backend.is_array(values):
         return values
     try:
         return backend.asarray(values, dtype="float64")

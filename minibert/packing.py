@@ -149,7 +149,7 @@ def integers(x: Any, name: str) -> np.ndarray:
 
 def _rectangle(x: Any, name: str) -> np.ndarray:
     try:
-        return backend.to_numpy(x) if hasattr(x, "__array_namespace__") else np.asarray(x)
+        return backend.to_numpy(x) if backend.is_array(x) else np.asarray(x)
     except ValueError:
         raise ValueError(f"{name} has rows of different lengths; pad them (the tokenizer's padding=True)") from None
 

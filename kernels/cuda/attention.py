@@ -1,7 +1,7 @@
 """Launching attention.cu: softmax attention over packed sequences.
 
 What a block works on is a row of a small table, made on the host from `starts`: its first query (or key), and where
-that row's sequence begins and ends. All layers of a model ask for the same table, so it goes to the device once a batch.
+that row's sequence begins and ends. All layers of a model ask for the same table: it goes to the device once a batch.
 """
 
 from __future__ import annotations
@@ -15,12 +15,10 @@ from typing import Any
 import numpy as np
 from numpy import float32, int32
 
+from .arrays import MAX_HEAD
 from .launch import Grid, ceil_div, contiguous, draw, launch, namespace, real
 
 Saved = tuple[Any, ...]
-
-MAX_HEAD = 128
-"""The largest D: a thread's share of a head must fit into its registers."""
 
 THREADS, KEYS, FORWARD_QUERIES, BACKWARD_QUERIES = 128, 32, 64, 32
 """As in attention.cu."""
@@ -104,7 +102,7 @@ def backward_keys_shared(head: int) -> int:
 
 def _units(x: Any, starts: Sequence[int], tile: int, N: int) -> tuple[Any, Grid]:
     """The table of units (units, 3) on x's device, and the grid that goes with it."""
-    table = _table(tuple(starts), tile, namespace(x), getattr(x.device, "id", x.device))
+    table = _table(tuple(starts), tile, namespace(x), x.device.id)
     return table, (table.shape[0], N)
 
 

@@ -18,7 +18,13 @@ from typing import Any
 import numpy as np
 
 from . import sources
+from .arrays import library_of as namespace
 from .sources import Defines
+
+__all__ = [
+    "STATIC_SHARED", "WARP", "Grid", "ceil_div", "contiguous", "draw", "elementwise", "launch", "namespace", "real",
+    "rows_of",
+]  # fmt: skip
 
 Grid = tuple[int, ...]
 
@@ -27,9 +33,6 @@ WARP = 32
 
 STATIC_SHARED = 48 * 1024
 """Bytes of shared memory a block gets without asking for more."""
-
-MAX_SHARED = 64 * 1024
-"""Bytes a block may ask for on the oldest architecture that we compile for, sm_75."""
 
 
 def launch(
@@ -71,11 +74,6 @@ def _compiled(source: str, kernel: str, defines: tuple[tuple[str, Any], ...], de
 
     options = ("-std=c++17", *sources.flags(dict(defines)))
     return cupy.RawModule(code=sources.text(source), options=options, backend="nvrtc").get_function(kernel)
-
-
-def namespace(x: Any) -> Any:
-    """The library of an array."""
-    return x.__array_namespace__()
 
 
 def real(x: Any) -> str:

@@ -6,15 +6,13 @@ from typing import Any
 
 from numpy import float32, int32
 
+from .arrays import MAX_WIDTH
 from .column_sums import column_sums
 from .launch import STATIC_SHARED, WARP, Grid, ceil_div, launch, namespace, real, rows_of
 from .sources import Defines
 
 STRIP = 32
 """Rows that a block of backward takes; their column sums are one line of partial sums."""
-
-MAX_WIDTH = STATIC_SHARED // 4
-"""Columns of a row that one warp can keep in shared memory."""
 
 
 def forward_shape(R: int, H: int) -> tuple[Grid, Grid, int]:

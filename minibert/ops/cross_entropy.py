@@ -76,12 +76,12 @@ def cross_entropy(logits: Tensor, labels: Any, *, ignore_index: int = IGNORE_IND
     Raises:
         ValueError: shapes that do not fit, labels that are not integers or are out of range.
     """
-    labels = backend.index_array(labels, like=logits.data)
+    given, labels = labels, backend.index_array(labels, like=logits.data)
     if logits.ndim != 2 or tuple(labels.shape) != logits.shape[:1]:
         raise ValueError(
             f"cross_entropy needs logits (M, V) and labels (M,), got {logits.shape} and {tuple(labels.shape)}"
         )
-    check_labels(labels, logits.shape[1], ignore_index)
+    check_labels(backend.checkable(given, labels), logits.shape[1], ignore_index)
     return CrossEntropy.apply(logits, labels=labels, ignore_index=ignore_index)
 
 

@@ -38,12 +38,12 @@ def embedding(ids: Any, weight: Tensor) -> Tensor:
     Raises:
         ValueError: ids that are not integers, or outside 0..V-1.
     """
-    ids = backend.index_array(ids, like=weight.data)
+    given, ids = ids, backend.index_array(ids, like=weight.data)
     xp = namespace(ids)
     if not xp.isdtype(ids.dtype, "integral"):
         raise ValueError(f"ids must be integers, got {ids.dtype}")
     if ids.size:
-        check_range(ids, weight.shape[0], "ids")
+        check_range(backend.checkable(given, ids), weight.shape[0], "ids")
     return Embedding.apply(weight, ids=ids)
 
 

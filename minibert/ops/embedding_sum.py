@@ -64,5 +64,5 @@ def embedding_sum(
             shapes = ", ".join(f"{tuple(i.shape)} {i.dtype}" for i in indices.values())
             raise ValueError(f"embedding_sum needs three arrays of T integers, got {shapes}")
         if index.shape[0]:
-            check_range(index, tables[what][1].shape[0], what)
+            check_range(backend.checkable(tables[what][0], index), tables[what][1].shape[0], what)
     return EmbeddingSum.apply(words, positions, types, **indices)

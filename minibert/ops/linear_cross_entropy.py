@@ -50,7 +50,7 @@ def linear_cross_entropy(
     Raises:
         ValueError: shapes that do not fit, labels that are not integers or are out of range.
     """
-    labels = backend.index_array(labels, like=x.data)
+    given, labels = labels, backend.index_array(labels, like=x.data)
     shapes = (x.shape, weight.shape, bias.shape, tuple(labels.shape))
     M, H, V = x.shape[0] if x.ndim else 0, x.shape[-1] if x.ndim else 0, weight.shape[0] if weight.ndim else 0
     if shapes != ((M, H), (V, H), (V,), (M,)):
@@ -58,5 +58,5 @@ def linear_cross_entropy(
             "linear_cross_entropy needs x (M, H), weight (V, H), bias (V,) and labels (M,); got "
             + ", ".join(map(str, shapes))
         )
-    check_labels(labels, V, ignore_index)
+    check_labels(backend.checkable(given, labels), V, ignore_index)
     return LinearCrossEntropy.apply(x, weight, bias, labels=labels, ignore_index=ignore_index)

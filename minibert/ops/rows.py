@@ -52,13 +52,16 @@ def take_rows(x: Tensor, index: Any) -> Tensor:
     Raises:
         ValueError: the index is not one-dimensional integers, or points outside.
     """
-    index = backend.index_array(index, like=x.data)
+    given, index = index, backend.index_array(index, like=x.data)
     xp = namespace(index)
     if index.ndim != 1 or not xp.isdtype(index.dtype, "integral"):
         raise ValueError(f"rows are taken by a one-dimensional integer array, got {index.ndim}-d {index.dtype}")
     rows = x.shape[0]
-    if index.shape[0] and (int(xp.min(index)) < -rows or int(xp.max(index)) >= rows):
-        raise ValueError(f"row numbers must lie in 0..{rows - 1}, got {int(xp.min(index))}..{int(xp.max(index))}")
+    if index.shape[0]:
+        seen = backend.checkable(given, index)
+        low, high = int(namespace(seen).min(seen)), int(namespace(seen).max(seen))
+        if low < -rows or high >= rows:
+            raise ValueError(f"row numbers must lie in 0..{rows - 1}, got {low}..{high}")
     return TakeRows.apply(x, index=xp.where(index < 0, index + rows, index))
 
 

@@ -114,11 +114,11 @@ def getitem(x: Tensor, key: Any) -> Tensor:
     """
     if isinstance(key, Tensor):
         key = key.data
-    if isinstance(key, list) or hasattr(key, "__array_namespace__"):
+    if isinstance(key, list) or backend.is_array(key):
         key = backend.index_array(key, like=x.data)
         if not namespace(key).isdtype(key.dtype, "bool"):
             return take_rows(x, key)
-    elif isinstance(key, tuple) and any(isinstance(k, list) or hasattr(k, "__array_namespace__") for k in key):
+    elif isinstance(key, tuple) and any(isinstance(k, list) or backend.is_array(k) for k in key):
         raise ValueError("indexing with several index arrays is not supported; take rows first, then slice")
     else:
         key = key if isinstance(key, tuple) else (key,)

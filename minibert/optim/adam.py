@@ -133,13 +133,17 @@ class _AdamFamily(Optimizer):
         if self.max_grad_norm is None:
             self.grad_norm = None
             return 1.0
+        kernel = backend.kernel_module("adam", grads)
+        if kernel is not None and hasattr(kernel, "norm_and_factor"):  # on a GPU: both stay there, and nobody waits for them
+            self.grad_norm, on_device = kernel.norm_and_factor(grads, self.max_grad_norm)
+            return on_device  # type: ignore[no-any-return]
         self.grad_norm, factor = norm_and_factor(grads, self.max_grad_norm)
         return factor
 
     def update_all(self, todo: list[Todo], factor: float) -> None:
         kernel = backend.kernel_module("adam", [array for p, g, _, _ in todo for array in (p, g)])
         written = [array for p, _, state, _ in todo for array in (p, state["m"], state["v"])]
-        if kernel is None or not all(array.flags.c_contiguous and array.flags.aligned for array in written):
+        if kernel is None or not all(x.flags.c_contiguous and getattr(x.flags, "aligned", True) for x in written):
             super().update_all(todo, factor)
             return
         updates = []

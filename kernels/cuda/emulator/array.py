@@ -7,11 +7,10 @@ for the GPU, so inside `no_synchronisation()` it is an error.
 
 from __future__ import annotations
 
-import functools
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,8 +60,7 @@ class DeviceArray:
         host: its numbers, for the emulator alone.
     """
 
-    __array_priority__ = 100  # NumPy leaves mixed operators to us
-    __array_ufunc__ = None
+    __array_ufunc__ = None  # NumPy leaves mixed operators to us
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, host: np.ndarray) -> None:
@@ -79,9 +77,9 @@ class DeviceArray:
         return _Memory(self.pointer)
 
     @property
-    def device(self) -> str:
+    def device(self) -> _Device:
         """The emulated GPU."""
-        return "emulated"
+        return _Device()
 
     @property
     def T(self) -> DeviceArray:
@@ -93,9 +91,6 @@ class DeviceArray:
         """The array that owns the memory, None if it is this one."""
         return self.host.base
 
-    def __array_namespace__(self, api_version: str | None = None) -> Any:
-        return namespace
-
     def __getattr__(self, name: str) -> Any:
         """shape, dtype, reshape(...), sum(...): as NumPy has them."""
         if name.startswith("__"):
@@ -104,10 +99,10 @@ class DeviceArray:
         return _on_device(found) if callable(found) else found
 
     def __getitem__(self, index: Any) -> DeviceArray:
-        return DeviceArray(np.asarray(self.host[_index(index)]))
+        return DeviceArray(np.asarray(self.host[_unwrapped(index)]))
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.host[_index(index)] = _unwrapped(value)
+        self.host[_unwrapped(index)] = _unwrapped(value)
 
     def __len__(self) -> int:
         return len(self.host)
@@ -146,19 +141,17 @@ class DeviceArray:
         return f"DeviceArray({self.host!r})"
 
 
+class _Device(NamedTuple):
+    id: int = 0
+
+
 class _Memory:
     def __init__(self, ptr: int) -> None:
         self.ptr = ptr
 
 
-def _index(index: Any) -> Any:
-    """CuPy, too, takes NumPy's integer arrays as an index only when they are its own."""
-    return _unwrapped(index)
-
-
 def _on_device(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        kwargs.pop("device", None)
         return _wrapped(function(*_unwrapped(args), **{name: _unwrapped(value) for name, value in kwargs.items()}))
 
     return call
@@ -185,7 +178,7 @@ def _swapped(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: DeviceArray, other: Any) -> DeviceArray:
-        function(self.host[()] if self.ndim else self.host, _unwrapped(other))
+        function(self.host, _unwrapped(other))
         return self
 
     return method
@@ -205,18 +198,18 @@ class _Namespace:
         setattr(self, name, made)
         return made
 
-    def asarray(self, x: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None) -> DeviceArray:
+    def asarray(self, x: Any, dtype: Any = None, *, copy: bool | None = None) -> DeviceArray:
         """An array of the device; NumPy's are copied onto it, as CuPy would."""
         host = x.host if isinstance(x, DeviceArray) else np.array(x)
         return DeviceArray(np.array(host, dtype) if copy else np.asarray(host, dtype))
 
-    def empty(self, shape: Any, *, dtype: Any = np.float64, device: Any = None) -> DeviceArray:
+    def empty(self, shape: Any, dtype: Any = np.float64) -> DeviceArray:
         """New memory, every bit set: NaN."""
         host = np.empty(shape, dtype)
         host.reshape(-1).view(np.uint8)[:] = 0xFF
         return DeviceArray(host)
 
-    def empty_like(self, x: DeviceArray, *, dtype: Any = None, device: Any = None) -> DeviceArray:
+    def empty_like(self, x: DeviceArray, dtype: Any = None) -> DeviceArray:
         """New memory of x's shape."""
         return self.empty(x.shape, dtype=x.dtype if dtype is None else dtype)
 
@@ -227,9 +220,3 @@ namespace = _Namespace()
 def device_array(x: Any, dtype: Any = None) -> DeviceArray:
     """A copy of `x` on the emulated device."""
     return DeviceArray(np.array(x, dtype, order="C"))
-
-
-@functools.cache
-def is_device_array(kind: type) -> bool:
-    """Whether arrays of this type are the emulated device's."""
-    return issubclass(kind, DeviceArray)

@@ -1,0 +1,80 @@
+"""Launching adam.cu: a step of all parameters, and the global norm of the gradients; the GPU is asked nothing.
+
+Norm and factor are arrays of one number on the device. Where the CPU's sibling raises because a norm is not finite,
+here the factor is NaN and the step leaves everything as it is: to raise, somebody would have to wait.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy import float32, int32
+
+from .launch import ceil_div, contiguous, launch, namespace
+
+THREADS, PIECE = 256, 4096
+"""As in adam.cu."""
+
+
+def adam_step(updates: Sequence[tuple[Any, Any, Any, Any, Sequence[Any], bool]]) -> None:
+    """One step of many parameters, in place.
+
+    Args:
+        updates: as for the CPU's `adam_step`: for each parameter p, g, m, v, the numbers of its group, and `l2`. The
+            first of the numbers, the factor of the gradients, is the same for all, and may be an array on the device.
+    """
+    given = [(p, contiguous(g), m, v) for p, g, m, v, _, _ in updates]
+    xp, factor = namespace(given[0][0]), updates[0][4][0]
+    if not hasattr(factor, "dtype") or isinstance(factor, np.generic):
+        factor = xp.asarray(np.full(1, factor, np.float32))
+    rows = np.array([[*numbers[1:], l2] for *_, numbers, l2 in updates], np.float32)
+    pieces = _pieces(tuple(p.size for p, *_ in given), xp, given[0][0].device.id)
+    arguments = _table(given), pieces, xp.asarray(rows), factor.reshape(1)
+    launch("adam", "adam_step", (pieces.shape[0],), (THREADS,), arguments, touches=[x for four in given for x in four])
+
+
+def norm_and_factor(grads: Sequence[Any], max_norm: float, scale: Any = None) -> tuple[Any, Any]:
+    """The global norm of all gradients times `scale`, and what they are to be multiplied with; each a single number.
+
+    Args:
+        scale: (1,) on the device, what gradients are multiplied with before all else; 1 if None.
+    """
+    grads = [contiguous(g) for g in grads]
+    xp = namespace(grads[0])
+    pieces = _pieces(tuple(g.size for g in grads), xp, grads[0].device.id)
+    partial, norm = xp.empty(pieces.shape[0], dtype="float32"), xp.empty(2, dtype="float32")
+    table, shared = _table([(g, g, g, g) for g in grads]), 4 * (THREADS // 32)
+    grid, block = (pieces.shape[0],), (THREADS,)
+    launch("adam", "sum_of_squares", grid, block, (table, pieces, partial), shared=shared, touches=grads)
+    scale = xp.asarray(np.ones(1, np.float32)) if scale is None else scale
+    arguments = partial, norm, int32(pieces.shape[0]), float32(max_norm), scale
+    launch("adam", "norm_and_factor", (1,), (THREADS,), arguments, shared=8 * THREADS)
+    return norm[0], norm[1]
+
+
+def sum_of_squares(grads: Sequence[Any]) -> float:
+    """The sum of all squares of all arrays; waits for the GPU."""
+    norm, _ = norm_and_factor(grads, math.inf)
+    return float(norm) ** 2
+
+
+def scaled(grads: Sequence[Any], factor: float) -> list[Any]:
+    """Each array times `factor`, in new arrays."""
+    return [g * float32(factor) for g in grads]
+
+
+def _table(arrays: Sequence[tuple[Any, Any, Any, Any]]) -> Any:
+    """(n, 5) on the device: four addresses and the length."""
+    rows = [[*(x.data.ptr for x in four), four[0].size] for four in arrays]
+    return namespace(arrays[0][0]).asarray(np.array(rows, np.int64))
+
+
+@functools.lru_cache(maxsize=16)  # the same at every step
+def _pieces(sizes: tuple[int, ...], xp: Any, device: Any) -> Any:
+    """(blocks, 2) on the device: the number of an array, and of a piece of it."""
+    rows = [(i, piece) for i, size in enumerate(sizes) for piece in range(ceil_div(size, PIECE))]
+    return xp.asarray(np.array(rows, np.int32).reshape(-1, 2))
