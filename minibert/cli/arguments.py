@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import minibert
 from minibert.bench.options import EXAMPLE, add_options
-from minibert.cli import training_options
+from minibert.cli import corpus_options, training_options
 
 __all__ = ["CommandError", "parse"]
 
@@ -45,6 +45,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     adders = (_fill_mask, _features, _next_sentence, _classify, _tokens, _answer, _tokenize, _convert, _info, _bench)
     for add in adders:
         add(commands)
+    corpus_options.add_commands(commands, _command, _count)
     training_options.add_commands(commands, _command, _count)
     given, unknown = parser.parse_known_args(arguments)
     if unknown:  # told by the command, since its --help is the one to look at

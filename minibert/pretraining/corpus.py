@@ -25,7 +25,7 @@ from minibert.pretraining.compressed import damage, open_bytes, stem
 from minibert.pretraining.errors import CorpusError, CorpusWarning, one_line
 from minibert.pretraining.sentences import split_sentences
 
-__all__ = ["FORMATS", "Corpus", "Document"]
+__all__ = ["FORMATS", "Corpus", "Document", "named"]
 
 FORMATS = ("auto", "text", "google", "wikipedia")
 Format = Literal["auto", "text", "google", "wikipedia"]
@@ -105,7 +105,7 @@ class Corpus:
 
     def wants(self, name: str) -> bool:
         """Whether the document of this name is asked for, and not left out."""
-        return (not self.only or _named(name, self.only)) and not _named(name, self.leave_out)
+        return (not self.only or named(name, self.only)) and not named(name, self.leave_out)
 
     def paragraphs(self) -> Paragraphs:
         """The paragraphs of all documents, to be gone through as often as one likes."""
@@ -130,7 +130,7 @@ class Paragraphs:
             yield from document.paragraphs
 
 
-def _named(name: str, of: Iterable[str]) -> bool:
+def named(name: str, of: Iterable[str]) -> bool:
     """Whether a pattern means this document: its whole name, or the last part of it."""
     last = name.rsplit("/", 1)[-1]
     return any(pattern in (name, last) or fnmatchcase(name, pattern) or fnmatchcase(last, pattern) for pattern in of)
@@ -196,35 +196,41 @@ def _read_text(file: IO[bytes], name: str, complain: Complain) -> Iterator[Docum
 
 def _read_google(file: IO[bytes], name: str, complain: Complain) -> Iterator[Document]:
     lines: list[str] = []
-    count = broken = 0
-    number = 0
+    count = number = 0
+    broken, sound = False, True  # this document, the whole file
     while line := file.readline(_LARGEST_LINE):
         number += 1
         text = _decoded(line, f"{name}, line {number},", complain)
         if text is None:
-            broken = number
+            broken, sound = True, False
         elif text.strip():
             lines.append(" ".join(text.split()))
         else:
             if lines and not broken:
                 count += 1
                 yield Document(f"{name}#{count}", lines, in_sentences=True)
-            lines, broken = [], 0
+            lines, broken = [], False
     if lines and not broken:
         count += 1
         yield Document(f"{name}#{count}", lines, in_sentences=True)
-    if not count:
+    if not count and sound:
         complain(f"{name} is empty")
 
 
 def _read_wikipedia(file: IO[bytes], name: str, complain: Complain) -> Iterator[Document]:
     from minibert.pretraining.wikipedia import pages
 
+    told: list[str] = []
     count = 0
-    for title, paragraphs in pages(file, name, complain):
+
+    def tell(message: str) -> None:
+        told[:] = [message]
+        complain(message)
+
+    for title, paragraphs in pages(file, name, tell):
         count += 1
         yield Document(title, paragraphs)
-    if not count:
+    if not count and not told:
         complain(f"{name} has no page with text")
 
 

@@ -118,7 +118,7 @@ class PretrainingData:
     def document_of(self, place: int) -> int:
         """The number of the document that holds a token of the folder."""
         shard = self.shards[self._shard_of(place)]
-        return shard.first_document + int(np.searchsorted(shard.documents, place - shard.first_token, "right")) - 1
+        return shard.first_document + _count(shard.documents, place - shard.first_token) - 1
 
     def name_of(self, document: int) -> str:
         """A document's name."""
@@ -138,7 +138,7 @@ class PretrainingData:
     def span_of_document(self, place: int) -> tuple[int, int]:
         """The document that holds a token, as tokens [start, stop)."""
         shard = self.shards[self._shard_of(place)]
-        d = int(np.searchsorted(shard.documents, place - shard.first_token, "right"))
+        d = _count(shard.documents, place - shard.first_token)
         return shard.first_token + int(shard.documents[d - 1]), shard.first_token + int(shard.documents[d])
 
     def text_at(self, place: int, length: int, aligned: bool) -> tuple[int, int]:
@@ -150,7 +150,7 @@ class PretrainingData:
         shard = self.shards[self._shard_of(place)]
         first = max(start, min(place, stop - length))
         if aligned:
-            j = int(np.searchsorted(shard.segments, first - shard.first_token, "right")) - 1
+            j = _count(shard.segments, first - shard.first_token) - 1
             first = shard.first_token + int(shard.segments[j])
         else:
             first = self._word_start(first, start)
@@ -172,6 +172,11 @@ class PretrainingData:
                 shard.let_go()
 
 
+def _count(index: np.ndarray, place: int) -> int:
+    """How many entries of an index are at or before `place`; of its own type, else NumPy would convert all of it."""
+    return int(index.searchsorted(index.dtype.type(place), "right"))
+
+
 class Epoch:
     """The examples of one epoch, in its shuffled order. An example depends on (seed, epoch, index) alone.
 
@@ -180,21 +185,21 @@ class Epoch:
 
     def __init__(self, data: PretrainingData, number: int) -> None:
         self.data, self.number = data, number
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the epoch is
-        for shard in data.shards:
-            pairs = plan_shard(
-                shard,
-                data.continues,
-                room=data.max_length - 3,
-                short=data.short_sequence_probability,
-                negatives=data.next_sentence,
-                seed=data.seed,
-                epoch=number,
-            )
-            self._file.write(pairs.tobytes())
-            shard.let_go()
-        self._file.flush()
-        self.pairs = np.memmap(self._file, PAIR, "r")  # (examples,) unshuffled
+        with tempfile.TemporaryFile() as file:
+            for shard in data.shards:
+                pairs = plan_shard(
+                    shard,
+                    data.continues,
+                    room=data.max_length - 3,
+                    short=data.short_sequence_probability,
+                    negatives=data.next_sentence,
+                    seed=data.seed,
+                    epoch=number,
+                )
+                file.write(pairs.tobytes())
+                shard.let_go()
+            file.flush()
+            self.pairs = np.memmap(file, PAIR, "r")  # (examples,) unshuffled; keeps what the file held
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -1,19 +1,21 @@
-"""A corpus to a folder of token files (shards.py), read once and never held in memory."""
+"""A corpus to folders of token files (shards.py), read once and never held in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from minibert.pretraining.corpus import Corpus
-from minibert.pretraining.errors import CorpusError
+from minibert.pretraining.corpus import Corpus, named
+from minibert.pretraining.errors import CorpusError, MissingLibrary
 from minibert.pretraining.shards import SHARD_TOKENS, ShardWriter, new_folder
 from minibert.tokenizer import BertTokenizer
 from minibert.tokenizer.cutter import Cutter
 
-__all__ = ["prepare_corpus"]
+__all__ = ["HELD_OUT", "TRAIN", "prepare_corpus"]
+
+TRAIN, HELD_OUT = "train", "held-out"
 
 
 def prepare_corpus(
@@ -21,6 +23,7 @@ def prepare_corpus(
     tokenizer: BertTokenizer,
     folder: str | Path,
     *,
+    held_out: Sequence[str] = (),
     shard_tokens: int = SHARD_TOKENS,
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -31,39 +34,55 @@ def prepare_corpus(
 
     Args:
         folder: must not exist, or be empty; appears when all is done, or not at all.
+        held_out: names of documents (or patterns) to keep apart, for evaluation. The folder then has two folders
+            inside, "train" and "held-out".
         shard_tokens: a shard is closed behind the document that makes it this long.
         progress: show a bar on stderr.
 
     Returns:
-        What data.json says: documents, segments, tokens, shards, skipped and more.
+        What data.json says: documents, segments, tokens, shards, skipped and more; with `held_out`, that of
+        "train" and of "held-out" under these names.
 
     Raises:
-        CorpusError: nothing could be read, or with on_error="refuse" something could not.
+        CorpusError: nothing could be read, or a held-out name that no document has; with on_error="refuse", anything
+            that could not be read.
         DataError: the folder exists or cannot be written.
     """
-    # No added tokens: the cutter then finds no special token in a text.
-    ids = Cutter(tokenizer.basic, tokenizer.wordpiece, [], {}).ids
     with new_folder(Path(folder).expanduser()) as hidden:
-        tokenizer.save_pretrained(hidden)
-        writer = ShardWriter(hidden, len(tokenizer), shard_tokens)
+        parts = (TRAIN, HELD_OUT) if held_out else (TRAIN,)
+        folders = {part: hidden / part if held_out else hidden for part in parts}
+        for path in folders.values():
+            tokenizer.save_pretrained(path)
+        writers = {part: ShardWriter(folders[part], len(tokenizer), shard_tokens) for part in parts}
+        # No added tokens: the cutter then finds no special token in a text.
+        ids = Cutter(tokenizer.basic, tokenizer.wordpiece, [], {}).ids
+        missing = list(held_out)
         with _bar(corpus, progress) as moved:
             for document in corpus:
-                if not writer.add(document.name, map(ids, document.sentences())):
+                kept_apart = bool(held_out) and named(document.name, held_out)
+                if kept_apart and missing:
+                    missing = [pattern for pattern in missing if not named(document.name, [pattern])]
+                if not writers[HELD_OUT if kept_apart else TRAIN].add(document.name, map(ids, document.sentences())):
                     corpus.complain(f"{document.name} has no token")
                 moved()
-        told = writer.finish(skipped=corpus.skipped)
-        if not told["documents"]:
-            raise CorpusError(f"nothing to prepare: no document in {', '.join(map(str, corpus.paths))} could be used")
-    return told
+        if missing:
+            raise CorpusError(f"no document is called {missing[0]!r}: nothing could be held out under this name")
+        if not all(writer.documents or writer.open_documents for writer in writers.values()):
+            raise CorpusError(f"nothing to prepare: {', '.join(map(str, corpus.paths))} has no text that can be used")
+        told = {part: writer.finish(skipped=corpus.skipped) for part, writer in writers.items()}
+    return told if held_out else told[TRAIN]
 
 
 @contextmanager
-def _bar(corpus: Corpus, wanted: bool) -> Iterator[Any]:
+def _bar(corpus: Corpus, wanted: bool) -> Iterator[Callable[[], Any]]:
     """A bar of the bytes read; yields what moves it."""
     if not wanted:
         yield lambda: None
         return
-    from tqdm import tqdm
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        raise MissingLibrary("tqdm", "a progress bar") from None
 
     with tqdm(total=corpus.size, unit="B", unit_scale=True, desc="prepare") as bar:
         yield lambda: bar.update(corpus.position - bar.n)

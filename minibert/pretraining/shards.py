@@ -49,9 +49,9 @@ def new_folder(target: Path) -> Iterator[Path]:
     try:
         hidden.mkdir(parents=True)
         yield hidden
-        for path in (*hidden.iterdir(), hidden):
+        for path in (*hidden.rglob("*"), hidden):
             _flush(path)
-        os.replace(hidden, target)
+        os.replace(hidden, target)  # an empty folder gives way
         _flush(target.parent)
     except OSError as error:
         raise DataError(f"cannot write {target}: {error.strerror or one_line(error)}") from error
@@ -91,6 +91,11 @@ class ShardWriter:
         self._tokens = array("H" if self.dtype.itemsize == 2 else "I")
         self._segments, self._documents = array("I"), array("I")
         self._names: list[str] = []
+
+    @property
+    def open_documents(self) -> int:
+        """Documents of the shard that is not closed yet."""
+        return len(self._documents)
 
     def add(self, name: str, segments: Iterable[list[int]]) -> int:
         """One document, as the token ids of its sentences; those without tokens are dropped. Returns its tokens."""

@@ -1,0 +1,145 @@
+"""A dump's articles without lists, tables, headers, templates, references and links to files."""
+
+from __future__ import annotations
+
+import bz2
+import io
+import tracemalloc
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import pytest
+
+from minibert.pretraining import Corpus, CorpusError, CorpusWarning
+
+pytest.importorskip("mwparserfromhell", reason="a dump is read with mwparserfromhell")
+
+from minibert.pretraining.wikipedia import pages, plain_paragraphs
+
+SOURCE = """{{Infobox person|name=Ann {{small|x}}|list=
+* in a template
+}}
+'''Ann''' ({{lang|de|Anna}}; born 1900) was a [[painter|great painter]].<ref name="a">Book {{cite|a}} * x</ref> She
+''lived'' in [[Rome]]&nbsp;and Paris.<!-- a comment -->
+[[File:a.jpg|thumb|A [[nice]] picture]]
+
+== Works ==
+* one [[thing]]
+** nested <ref>
+over lines
+</ref>
+# number
+: indented
+; term : definition
+Another paragraph with <math>x^2</math> a formula, <b>bold</b>, a [http://example.org link text] and H<sub>2</sub>O.
+
+{| class="wikitable"
+! head
+|-
+| cell || cell {{x}}
+{| class="inner"
+| inner
+|}
+|}
+=== Header ===
+After the table. <gallery>
+File:x.jpg|caption
+</gallery>
+__NOTOC__
+<br/> End of text [[de:Ann]] [[Category:People]] [[:Category:Shown|shown]]
+"""
+PARAGRAPHS = [
+    "Ann (born 1900) was a great painter. She lived in Rome and Paris.",
+    "Another paragraph with a formula, bold, a link text and H2O.",
+    "After the table.",
+    "End of text",
+]
+
+
+def page(title: str, text: str, *, ns: int = 0, redirect: bool = False) -> str:
+    turn = '<redirect title="x" />' if redirect else ""
+    return (
+        f"<page><title>{escape(title)}</title><ns>{ns}</ns><id>1</id>{turn}<revision><id>2</id>"
+        f"<text xml:space='preserve'>{escape(text)}</text></revision></page>\n"
+    )
+
+
+def dump(*pages: str) -> bytes:
+    head = '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" xml:lang="en"><siteinfo/>\n'
+    return (head + "".join(pages) + "</mediawiki>").encode()
+
+
+DUMP = dump(
+    page("Ann & Co", SOURCE),
+    page("Talk:Ann", "Talk.", ns=1),
+    page("Anna", "#REDIRECT [[Ann]]", redirect=True),
+    page("Old", "#redirect [[Ann]]"),
+    page("List", "* only\n* a list"),
+    page("Bob", "He was."),
+)
+
+
+def test_paragraphs() -> None:
+    assert plain_paragraphs(SOURCE) == PARAGRAPHS
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("'''''Both''''' and [[a b]]s, [[x|]] {{{1|arg}}}", ["Both and a bs,"]),
+        ("{{unclosed [[also", ["{{unclosed [[also"]),
+        ("A{{nowrap|[[x]]}}B <ref name=a/> C", ["AB C"]),
+        ("<nowiki>'' * not markup</nowiki>", ["'' * not markup"]),
+        ("Caf&eacute; &#8212; &amp;", ["Café — &"]),
+        ("[[Image:x.png]][[Datei:a.png|thumb|still a caption]] t", None),
+        ("", []),
+    ],
+)
+def test_markup(source: str, text: list[str] | None) -> None:
+    found = plain_paragraphs(source)
+    assert found == text if text is not None else found
+
+
+@pytest.mark.parametrize("suffix", ["", ".bz2"])
+def test_articles_only(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / f"wiki.xml{suffix}").write_bytes(bz2.compress(DUMP) if suffix else DUMP)
+    documents = list(Corpus(tmp_path, on_error="refuse"))
+    assert [d.name for d in documents] == ["Ann & Co", "Bob"]
+    assert documents[0].paragraphs == PARAGRAPHS
+
+
+def test_dumps_come_in_several_streams(tmp_path: Path) -> None:
+    middle = len(DUMP) // 2
+    (tmp_path / "wiki.xml.bz2").write_bytes(bz2.compress(DUMP[:middle]) + bz2.compress(DUMP[middle:]))
+    assert [d.name for d in Corpus(tmp_path)] == ["Ann & Co", "Bob"]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (DUMP[: DUMP.index(b"Bob")], r"wiki\.xml is damaged: .*; what follows cannot be read"),
+        (b"", r"wiki\.xml is damaged"),
+        (b"just text", r"wiki\.xml is damaged"),
+        (b"<html><body/></html>", r"wiki\.xml is not a MediaWiki dump: its outermost element is <html>"),
+        (dump(page("Talk:Ann", "Talk.", ns=1)), r"wiki\.xml has no page with text"),
+    ],
+)
+def test_damage(tmp_path: Path, data: bytes, message: str) -> None:
+    (tmp_path / "wiki.xml").write_bytes(data)
+    with pytest.warns(CorpusWarning, match=message):
+        list(Corpus(tmp_path))
+    with pytest.raises(CorpusError, match=message):
+        list(Corpus(tmp_path, on_error="refuse"))
+
+
+def test_memory_does_not_grow_with_the_dump() -> None:
+    def peak(count: int) -> int:
+        data = io.BytesIO(dump(*(page(f"Page {i}", "Some words here. " * 20) for i in range(count))))
+        tracemalloc.start()
+        assert sum(1 for _ in pages(data, "wiki.xml", pytest.fail)) == count
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(2)  # imports
+    assert peak(1500) < peak(150) + 150_000  # the elements of 1350 pages would be 2 MB
