@@ -246,7 +246,7 @@ def kernel_for(name: str, arrays: tuple[Array, ...]) -> Kernel | None:
 
 
 def kernel_module(name: str, arrays: Sequence[Array]) -> Any | None:
-    """The module `kernels/<device>/<name>.py`, for what is not an op (the optimiser), where kernels run on the arrays."""
+    """The module `kernels/<device>/<name>.py`, for what is no op (the optimiser), where kernels run on such arrays."""
     if arrays and _pays(arrays):
         return importlib.import_module(f"minibert.kernels.cpu.{name}")
     if arrays and _fits_cuda(name, arrays):

@@ -19,15 +19,8 @@
 // 8, ... at one time.
 //
 // Scores are kept in base 2: exp2 is the instruction that the hardware has, and log2(e) goes into the scale.
-//
-// HEAD, on the command line, is D rounded up to a multiple of 16; columns behind D are zeros. D is at most 128.
-#include "device.cuh"
+#include "attention.cuh"
 
-#ifndef HEAD
-#define HEAD 64
-#endif
-
-constexpr int THREADS = 128;
 constexpr int ACROSS = 8;               // threads along a row of a tile of scores
 constexpr int DOWN = THREADS / ACROSS;  // and from row to row
 constexpr int KEYS = 32;                // in a tile
@@ -37,16 +30,6 @@ constexpr int PAIRS = HEAD / 16;        // pairs of columns that a thread has of
 constexpr int FORWARD = 4;              // queries a thread has in a tile, forward: 64 in all
 constexpr int BACKWARD = 2;             // and in backward's kernel of dQ: 32
 constexpr int INNER = HEAD > 96 ? 1 : 2;  // and in the kernel of dK and dV, where four tiles must find room: 16 or 32
-
-// What a block works on: rows first .. first + count - 1 of the packed batch, in a sequence that is begin .. end - 1.
-struct Unit {
-    int first, count, begin, end;
-};
-
-__device__ __forceinline__ Unit unit_of(In<int> units, int rows) {
-    int first = units[3 * blockIdx.x], begin = units[3 * blockIdx.x + 1], end = units[3 * blockIdx.x + 2];
-    return {first, min(rows, end - first), begin, end};
-}
 
 __device__ __forceinline__ int key_row(int key) { return key % 4 * 8 + key / 4; }
 
@@ -188,17 +171,6 @@ extern "C" __global__ void __launch_bounds__(THREADS)
             if (c == 0) logs.set((int64)n * T + t, top[i] + log2f(all));
         }
     }
-}
-
-// delta (N, T): the sum over the columns of dcontext * context. A warp has a row of (T, N, D).
-extern "C" __global__ void __launch_bounds__(THREADS)
-    attention_delta(In<REAL> dcontext, In<REAL> context, Out<float> delta, int T, int N, int D) {
-    int64 row = (int64)blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP;
-    if (row >= (int64)T * N) return;  // a whole warp
-    float sum = 0.0f;
-    for (int d = threadIdx.x % WARP; d < D; d += WARP) sum += dcontext[row * D + d] * context[row * D + d];
-    sum = warp_sum(sum);
-    if (threadIdx.x % WARP == 0) delta.set(row % N * T + row / N, sum);
 }
 
 // The gradient of a tile of scores. On entry s are the products of queries and keys, dp those of dcontext and values.

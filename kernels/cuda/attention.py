@@ -16,12 +16,13 @@ import numpy as np
 from numpy import float32, int32
 
 from .arrays import MAX_HEAD
-from .launch import Grid, ceil_div, contiguous, draw, launch, namespace, real
+from .launch import WARP, ceil_div, contiguous, draw, launch, namespace, real
+from .sources import Defines
 
 Saved = tuple[Any, ...]
 
-THREADS, KEYS, FORWARD_QUERIES, BACKWARD_QUERIES = 128, 32, 64, 32
-"""As in attention.cu."""
+THREADS = 128
+"""Of a block, as in attention.cuh."""
 
 LOG2_E = math.log2(math.e)
 
@@ -31,10 +32,8 @@ def attention_forward(qkv: Any, *, starts: Sequence[int], p: float, key: Any) ->
     qkv = contiguous(qkv)
     xp, (_, T, N, D) = namespace(qkv), qkv.shape
     context, logs = xp.empty((T, N, D), dtype=qkv.dtype), xp.empty((N, T), dtype="float32")
-    units, grid = _units(qkv, starts, FORWARD_QUERIES, N)
-    scores = float32(LOG2_E / math.sqrt(D))
-    arguments = qkv, units, context, logs, int32(T), int32(N), int32(D), scores, *draw(p, key)
-    _launch("attention_forward", grid, arguments, shared=forward_shared(_head(D)))
+    arguments = context, logs, int32(T), int32(N), int32(D), float32(LOG2_E / math.sqrt(D)), *draw(p, key)
+    _launch("attention_forward", qkv, (), starts, arguments)
     return context, (qkv, context, logs)
 
 
@@ -47,66 +46,60 @@ def attention_backward(
     qkv, context, logs = saved
     xp, (_, T, N, D), dcontext = namespace(qkv), qkv.shape, contiguous(dcontext)
     dqkv, delta = xp.empty(qkv.shape, dtype=qkv.dtype), xp.empty((N, T), dtype="float32")
-    defines = _defines(qkv)
-    rows = ceil_div(T * N, THREADS // 32)
-    launch("attention", "attention_delta", (rows,), (THREADS,),
-           (dcontext, context, delta, int32(T), int32(N), int32(D)), defines=defines)  # fmt: skip
-    for kernel, tile, shared in (
-        ("attention_backward_queries", BACKWARD_QUERIES, backward_queries_shared(_head(D))),
-        ("attention_backward_keys", KEYS, backward_keys_shared(_head(D))),
-    ):
-        units, grid = _units(qkv, starts, tile, N)
-        scales = float32(LOG2_E / math.sqrt(D)), float32(1 / math.sqrt(D))
-        arguments = qkv, dcontext, logs, delta, units, dqkv, int32(T), int32(N), int32(D), *scales, *draw(p, key)
-        _launch(kernel, grid, arguments, shared=shared)
+    sizes = int32(T), int32(N), int32(D)
+    grid, block = (ceil_div(T * N, THREADS // WARP),), (THREADS,)
+    source, defines = _specialised(qkv)
+    launch(source, "attention_delta", grid, block, (dcontext, context, delta, *sizes), defines=defines)
+    scales = float32(LOG2_E / math.sqrt(D)), float32(1 / math.sqrt(D))
+    for kernel in ("attention_backward_queries", "attention_backward_keys"):
+        _launch(kernel, qkv, (dcontext, logs, delta), starts, (dqkv, *sizes, *scales, *draw(p, key)))
     return (dqkv,)
 
 
-def _launch(kernel: str, grid: Grid, arguments: tuple[Any, ...], *, shared: int) -> None:
-    launch("attention", kernel, grid, (THREADS,), arguments, shared=shared, defines=_defines(arguments[0]))
+def _launch(kernel: str, qkv: Any, before: tuple[Any, ...], starts: Sequence[int], after: tuple[Any, ...]) -> None:
+    """Grid (units, N): a block for each tile of rows of each sequence, and each head."""
+    source, defines = _specialised(qkv)
+    tile, shared = shape(source, kernel, int(defines["HEAD"]))
+    units = _table(tuple(starts), tile, namespace(qkv), qkv.device.id)
+    grid, arguments = (units.shape[0], qkv.shape[2]), (qkv, *before, units, *after)
+    launch(source, kernel, grid, (THREADS,), arguments, shared=shared, defines=defines)
 
 
-def _head(D: int) -> int:
-    """HEAD of attention.cu: D rounded up.
+def _specialised(qkv: Any) -> tuple[str, Defines]:
+    """The source for these numbers, and its defines.
 
     Raises:
-        ValueError: a head that is too large.
+        ValueError: a head that is too large, or numbers of another kind.
     """
+    D = qkv.shape[3]
     if D > MAX_HEAD:
         raise ValueError(f"attention on a GPU: heads have at most {MAX_HEAD} numbers, got {D}")
-    return ceil_div(D, 16) * 16
+    kind = real(qkv)
+    # tensor cores multiply float16 from sm_70 on, bfloat16 from sm_80 on
+    old = kind == "bfloat16" and int(getattr(qkv.device, "compute_capability", "80")) < 80
+    return "attention" if kind == "float" or old else "attention_half", {"REAL": kind, "HEAD": ceil_div(D, 16) * 16}
 
 
-def _defines(qkv: Any) -> dict[str, str | int]:
-    return {"REAL": real(qkv), "HEAD": _head(qkv.shape[3])}
-
-
-# Bytes of shared memory: rows of HEAD + 4 floats of Q, K, V or dcontext, and rows of KEYS + 4 floats of scores.
-
-
-def forward_shared(head: int) -> int:
-    """Queries, one tile that holds keys and then values, and the weights."""
-    return 4 * ((FORWARD_QUERIES + KEYS) * (head + 4) + FORWARD_QUERIES * (KEYS + 4))
-
-
-def backward_queries_shared(head: int) -> int:
-    """Queries, their dcontext, one tile that holds values and then keys, and the scores' gradient."""
-    return 4 * ((2 * BACKWARD_QUERIES + KEYS) * (head + 4) + BACKWARD_QUERIES * (KEYS + 4))
-
-
-def backward_keys_shared(head: int) -> int:
-    """Keys and values, queries and their dcontext, the weights and the scores' gradient."""
-    queries = 16 if head > 96 else 32
-    return 4 * ((2 * KEYS + 2 * queries) * (head + 4) + 2 * queries * (KEYS + 4))
-
-
-def _units(x: Any, starts: Sequence[int], tile: int, N: int) -> tuple[Any, Grid]:
-    """The table of units (units, 3) on x's device, and the grid that goes with it."""
-    table = _table(tuple(starts), tile, namespace(x), x.device.id)
-    return table, (table.shape[0], N)
+def shape(source: str, kernel: str, head: int) -> tuple[int, int]:
+    """The rows (queries or keys) that a block has, and its bytes of shared memory."""
+    if source == "attention":  # rows of HEAD + 4 floats of Q, K, V or dcontext, and rows of 32 + 4 floats of scores
+        inner = 16 if head > 96 else 32
+        rows, tiles, scores = {
+            "attention_forward": (64, 64 + 32, 64),  # queries; keys and then values; weights
+            "attention_backward_queries": (32, 32 + 32 + 32, 32),  # queries, dcontext; values and then keys; dscores
+            "attention_backward_keys": (32, 32 + 32 + 2 * inner, 2 * inner),  # K, V; queries, dcontext; both of scores
+        }[kernel]
+        return rows, 4 * (tiles * (head + 4) + scores * (32 + 4))
+    tiles, kept, numbers = {  # rows of HEAD + 8 numbers of 2 bytes, the mask's bytes, floats
+        "attention_forward": (64 + 64 + 64, 64 * 64 // 4, 0),
+        "attention_backward_queries": (64 + 64 + 32 + 32, 64 * 32 // 4, 0),
+        "attention_backward_keys": (64 + 64 + 32 + 32, 32 * 64 // 4, 2 * 32),
+    }[kernel]
+    return 64, 2 * tiles * (head + 8) + kept + 4 * numbers
 
 
 @functools.lru_cache(maxsize=32)
-def _table(starts: tuple[int, ...], tile: int, xp: Any, device: Any) -> Any:
+def _table(starts: tuple[int, ...], tile: int, xp: Any, device: int) -> Any:
+    """(units, 3) on the device: the first row of each tile, and where its sequence begins and ends."""
     rows = [(row, begin, end) for begin, end in pairwise(starts) for row in range(begin, end, tile)]
     return xp.asarray(np.asarray(rows, np.int32).reshape(-1, 3))

@@ -139,6 +139,19 @@ struct In {
         SEEN_LOAD(data + i, sizeof(T));
         return widen(data[i]);
     }
+    // Numbers i .. i + 3 as they are; if not `whole`, the first `count` of them, zeros behind.
+    __device__ __forceinline__ Quad<T> quad(int64 i, int count, bool whole) const {
+        if (whole && count > 0) return load_quad(data + i);
+        Quad<T> quad = {};
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            if (k < count) {
+                SEEN_LOAD(data + i + k, sizeof(T));
+                quad.x[k] = data[i + k];
+            }
+        }
+        return quad;
+    }
     // Numbers i .. i + 3 as floats; if not `whole`, the first `count` of them, zeros behind.
     __device__ __forceinline__ Four four(int64 i, int count, bool whole) const {
         Four four = {};
@@ -196,7 +209,7 @@ struct InOut {
     }
 };
 
-// An array that is only written.
+// An array that is only written. `set_two` writes two neighbours at once if `pair` says that they lie at an even place.
 template <class T>
 struct Out {
     using element = T;
@@ -205,6 +218,16 @@ struct Out {
     __device__ __forceinline__ void set(int64 i, float value) const { InOut<T>{data}.set(i, value); }
     __device__ __forceinline__ void set_four(int64 i, const Four& four, int count, bool whole) const {
         InOut<T>{data}.set_four(i, four, count, whole);
+    }
+    __device__ __forceinline__ void set_two(int64 i, float a, float b, int count, bool pair) const {
+        static_assert(sizeof(T) == 2, "for 16-bit numbers");
+        if (pair && count >= 2) {
+            SEEN_STORE(data + i, 4);
+            *reinterpret_cast<unsigned*>(data + i) = narrow<T>(a).bits | (unsigned)narrow<T>(b).bits << 16;
+        } else {
+            if (count > 0) set(i, a);
+            if (count > 1) set(i + 1, b);
+        }
     }
 };
 

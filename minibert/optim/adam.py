@@ -134,7 +134,7 @@ class _AdamFamily(Optimizer):
             self.grad_norm = None
             return 1.0
         kernel = backend.kernel_module("adam", grads)
-        if kernel is not None and hasattr(kernel, "norm_and_factor"):  # on a GPU: both stay there, and nobody waits for them
+        if kernel is not None and hasattr(kernel, "norm_and_factor"):  # on a GPU, where both stay: nobody waits
             self.grad_norm, on_device = kernel.norm_and_factor(grads, self.max_grad_norm)
             return on_device  # type: ignore[no-any-return]
         self.grad_norm, factor = norm_and_factor(grads, self.max_grad_norm)

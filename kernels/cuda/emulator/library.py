@@ -27,7 +27,7 @@ from ..sources import Defines
 FOLDER = Path(__file__).parent
 
 FLAGS = [
-    "-std=c++20", "-O2", "-march=native", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas",
+    "-std=c++20", "-O2", "-march=native", "-fPIC", "-pthread", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas",
     "-ftrivial-auto-var-init=pattern",  # a local array that nobody has set holds rubbish, each time the same
 ]  # fmt: skip
 

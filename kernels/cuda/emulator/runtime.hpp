@@ -208,6 +208,8 @@ inline int max(int a, int b) { return a > b ? a : b; }
 
 namespace emulator {
 
+inline float from_bfloat(unsigned short bits) { return __uint_as_float(unsigned(bits) << 16); }
+
 // float16 in integer arithmetic, round to nearest even: what cvt.f32.f16 and cvt.rn.f16.f32 do.
 inline float from_half(unsigned short bits) {
     unsigned sign = (bits & 0x8000u) << 16, exponent = bits >> 10 & 31, fraction = bits & 0x3ffu;
