@@ -26,6 +26,11 @@ def text(source: str) -> str:
     return _expand((FOLDER / f"{source}.cu").read_text(encoding="utf-8"), set())
 
 
+def with_header(text: str) -> str:
+    """A kernel's text, written elsewhere, with the headers that it includes in place."""
+    return _expand(text, set())
+
+
 def _expand(text: str, seen: set[str]) -> str:
     def paste(match: re.Match[str]) -> str:
         name = match.group(1)

@@ -10,7 +10,7 @@ Needs g++ (C++20). See runtime.hpp for what is emulated and runtime.cpp for how.
 """
 
 from .array import DeviceArray, device_array, no_synchronisation
-from .library import EmulatorError, Traffic, counted, why_not
+from .library import EmulatorError, Traffic, counted, start_text, why_not
 
 __all__ = [
     "DeviceArray",
@@ -19,5 +19,6 @@ __all__ = [
     "counted",
     "device_array",
     "no_synchronisation",
+    "start_text",
     "why_not",
 ]

@@ -27,7 +27,8 @@ from ..sources import Defines
 FOLDER = Path(__file__).parent
 
 FLAGS = [
-    "-std=c++20", "-O2", "-march=native", "-fPIC", "-pthread", "-fno-strict-aliasing", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas",
+    "-std=c++20", "-O2", "-march=native", "-fPIC", "-pthread", "-fno-strict-aliasing",
+    "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas",
     "-ftrivial-auto-var-init=pattern",  # a local array that nobody has set holds rubbish, each time the same
 ]  # fmt: skip
 
@@ -100,7 +101,16 @@ def start(
     Raises:
         EmulatorError: see there.
     """
-    error, loaded, stored = call(load(source, defines), kernel, grid, block, args, shared=shared, touches=touches)
+    start_text(sources.text(source), kernel, grid, block, args, shared=shared, defines=defines, touches=touches)
+
+
+def start_text(
+    text: str, kernel: str, grid: Sequence[int], block: Sequence[int], args: Sequence[Any],
+    *, shared: int = 0, defines: Defines | None = None, touches: Sequence[Any] = (),
+) -> None:  # fmt: skip
+    """As `start`, for a kernel whose text is no file in this folder; `sources.with_header` puts device.cuh in front."""
+    library = load(text, tuple(sources.flags(defines or {})))
+    error, loaded, stored = call(library, kernel, grid, block, args, shared=shared, touches=touches)
     if error:
         raise EmulatorError(f"{kernel}: {error}")
     for traffic in _counting:
@@ -144,13 +154,9 @@ def _kind(x: Any) -> str:
 # ---- compiling ---------------------------------------------------------------------------------------------------
 
 
-def load(source: str, defines: Defines) -> ctypes.CDLL:
-    """The library of one source."""
-    return _loaded(sources.text(source), tuple(sources.flags(defines)))
-
-
 @functools.cache
-def _loaded(text: str, defines: tuple[str, ...]) -> ctypes.CDLL:
+def load(text: str, defines: tuple[str, ...]) -> ctypes.CDLL:
+    """The library made from one text."""
     _runtime()
     return ctypes.CDLL(str(build(program(text), [*FLAGS, "-shared", *defines, *_header()])))
 

@@ -1,0 +1,203 @@
+"""The kernels that work on rows, each against the explicit op in float64."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from minibert.kernels.cpu import dropout as cpu_dropout
+from minibert.kernels.cuda import (
+    adam,
+    add_layer_norm,
+    bias_gelu,
+    cross_entropy,
+    dropout,
+    embedding_sum,
+    gelu,
+    layer_norm,
+    linear_cross_entropy,
+)
+from minibert.ops.add_layer_norm import AddLayerNorm
+from minibert.ops.bias_gelu import BiasGelu
+from minibert.ops.cross_entropy import CrossEntropy
+from minibert.ops.embedding_sum import EmbeddingSum
+from minibert.ops.gelu import Gelu, GeluTanh
+from minibert.ops.layer_norm import LayerNorm
+from minibert.ops.linear_cross_entropy import LinearCrossEntropy
+from minibert.optim import adam_update
+from tests.kernels.cuda.devices import DROPOUT, KEY, NO_DROPOUT, Device, explicit, fused, normal, relative_error, rms
+
+rows = st.one_of(st.integers(1, 5), st.integers(30, 70))  # 32 rows of layer norm are a strip, 64 of GELU
+columns = st.one_of(st.integers(1, 9), st.sampled_from([33, 64, 127, 128, 132, 516, 768]))
+seeds = st.integers(0, 2**32 - 1)
+
+
+def close(device: Device, op: Any, module: Any, arrays: list[np.ndarray], dy: np.ndarray, **options: Any) -> None:
+    """float32 within 1e-5 of the op, relative to the largest number: a row's sum is some tens of roundings."""
+    truth = explicit(op, arrays, dy, **options)
+    for ours, exact in zip(fused(device, module, op.name, arrays, dy, **options), truth, strict=True):
+        assert relative_error(ours, exact) < 1e-5
+
+
+@settings(max_examples=20)
+@given(rows, columns, seeds)
+def test_layer_norm(device: Device, R: int, H: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = [normal(rng, R, H), normal(rng, H), normal(rng, H)]
+    close(device, LayerNorm, layer_norm, arrays, normal(rng, R, H), eps=1e-3)
+
+
+@settings(max_examples=20)
+@given(rows, columns, st.sampled_from([NO_DROPOUT, DROPOUT]), seeds)
+def test_add_layer_norm(device: Device, R: int, H: int, options: Any, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    arrays = [normal(rng, R, H), normal(rng, H), normal(rng, R, H), normal(rng, H), normal(rng, H)]
+    close(device, AddLayerNorm, add_layer_norm, arrays, normal(rng, R, H), eps=1e-3, **options)
+
+
+@pytest.mark.parametrize("H", [1030, 2052, 12_288])
+def test_long_rows(device: Device, H: int) -> None:
+    rng = np.random.default_rng(0)
+    arrays = [normal(rng, 3, H), normal(rng, H), normal(rng, 3, H), normal(rng, H), normal(rng, H)]
+    close(device, AddLayerNorm, add_layer_norm, arrays, normal(rng, 3, H), eps=1e-12, **DROPOUT)
+    with pytest.raises(ValueError, match="at most 12288 columns, got 12289"):
+        layer_norm.forward_shape(1, 12_289)
+
+
+@settings(max_examples=20)
+@given(rows, columns, seeds)
+def test_bias_gelu(device: Device, R: int, F: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    close(device, BiasGelu, bias_gelu, [normal(rng, R, F) * 3, normal(rng, F)], normal(rng, R, F))
+
+
+@settings(max_examples=10)
+@given(rows, columns, seeds)
+def test_gelu(device: Device, R: int, F: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for op in (Gelu, GeluTanh):
+        close(device, op, gelu, [normal(rng, R, F) * 3], normal(rng, R, F))
+
+
+@settings(max_examples=20)
+@given(rows, columns, st.sampled_from([0.1, 0.5, 0.999]), seeds)
+def test_dropout_is_the_cpus_bit_for_bit(device: Device, R: int, C: int, p: float, seed: int) -> None:
+    x = normal(np.random.default_rng(seed), R, C)
+    expected, _ = cpu_dropout.dropout_forward(x, p=p, key=KEY)
+    for ours in fused(device, dropout, "dropout", [x], x, p=p, key=KEY):
+        np.testing.assert_array_equal(ours, expected)
+
+
+@settings(max_examples=20)
+@given(st.integers(1, 9), st.one_of(st.integers(1, 9), st.sampled_from([255, 256, 257, 1000])), seeds)
+def test_cross_entropies(device: Device, M: int, V: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.where(rng.random(M) < 0.3, -100, rng.integers(0, V, M))
+    options: Any = {"labels": labels, "ignore_index": -100}
+    dloss = normal(rng, 1).reshape(())
+    close(device, CrossEntropy, cross_entropy, [normal(rng, M, V) * 10], dloss, **options)
+    arrays = [normal(rng, M, 17), normal(rng, V, 17), normal(rng, V)]
+    close(device, LinearCrossEntropy, linear_cross_entropy, arrays, dloss, **options)
+
+
+def test_linear_cross_entropy_in_blocks_and_twice(device: Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(linear_cross_entropy, "ROWS", 4)
+    rng = np.random.default_rng(0)
+    arrays, labels = [normal(rng, 10, 8), normal(rng, 30, 8), normal(rng, 30)], rng.integers(0, 30, 10)
+    options: Any = {"labels": labels, "ignore_index": -100}
+    close(device, LinearCrossEntropy, linear_cross_entropy, arrays, np.float32(2.5).reshape(()), **options)
+    options["labels"] = device.array(labels)
+    _, saved = linear_cross_entropy.linear_cross_entropy_forward(*map(device.array, arrays), **options)
+    first, second = (
+        [device.numpy(g) for g in linear_cross_entropy.linear_cross_entropy_backward(
+            device.array(np.float32(1.0).reshape(())), saved, (True,) * 3, **options)]
+        for _ in range(2)
+    )  # fmt: skip
+    for a, b in zip(first, second, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@settings(max_examples=20)
+@given(st.one_of(st.integers(1, 9), st.sampled_from([63, 64, 65, 128, 200])), st.integers(1, 40),
+       st.sampled_from([1, 4, 7, 32, 516]), seeds)  # fmt: skip
+def test_embedding_sum(device: Device, T: int, V: int, H: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    options: Any = {"ids": rng.integers(0, V, T), "position_ids": rng.integers(0, 12, T), "type_ids": np.arange(T) % 2}
+    arrays = [normal(rng, V, H), normal(rng, 12, H), normal(rng, 2, H)]
+    close(device, EmbeddingSum, embedding_sum, arrays, normal(rng, T, H), **options)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+def test_scatter_add(device: Device, in_order: bool) -> None:
+    rng = np.random.default_rng(0)
+    ids, dy = rng.integers(0, 5, 300), normal(rng, 300, 20)
+    truth = np.stack([dy[ids == i].astype(np.float64).sum(0) for i in range(7)])
+    runs = [device.numpy(embedding_sum.scatter_add(device.array(ids), device.array(dy), 7, in_order=in_order))
+            for _ in range(2)]  # fmt: skip
+    assert relative_error(runs[0], truth) < 1e-5  # sums of sixty numbers
+    if in_order:
+        np.testing.assert_array_equal(*runs)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
+def test_half_precision(device: Device, dtype: Any) -> None:
+    """Activations in 16 bits, parameters in float32: twice the error of rounding the activations, and, where a result
+    has 16 bits, of rounding it."""
+    rng = np.random.default_rng(0)
+    R, H = 40, 132
+    x, residual, dy = (rng.standard_normal((R, H)) for _ in range(3))
+    bias, gamma, beta = (normal(rng, H) for _ in range(3))
+    for op, module, arrays, options in (
+        (AddLayerNorm, add_layer_norm, [x, bias, residual, gamma, beta], {"eps": 1e-12, **DROPOUT}),
+        (LayerNorm, layer_norm, [x, gamma, beta], {"eps": 1e-12}),
+        (BiasGelu, bias_gelu, [x, bias], {}),
+        (Gelu, gelu, [x], {}),
+    ):
+        narrow = [a.astype(dtype) if a.shape == (R, H) else a for a in arrays]
+        truth = explicit(op, arrays, dy, **options)
+        rounded = explicit(op, narrow, dy.astype(dtype), **options)
+        results = fused(device, module, op.name, narrow, dy.astype(dtype), **options)
+        for ours, inputs, exact in zip(results, rounded, truth, strict=True):
+            result = rms(exact.astype(dtype).astype(np.float64) - exact) if ours.dtype == dtype else 0.0
+            assert rms(ours.astype(np.float64) - exact) <= 2 * max(rms(inputs - exact), result)
+
+
+SHAPES = [(3, 5), (9000,), (128, 64), (1,)]
+
+
+@pytest.mark.parametrize("l2", [False, True])
+def test_adam(device: Device, l2: bool) -> None:
+    rng = np.random.default_rng(0)
+    given = [[normal(rng, *shape) for shape in SHAPES] for _ in range(4)]
+    given[3] = [np.abs(v) for v in given[3]]
+    lr, beta1, beta2, eps, decay, t = 1e-2, 0.9, 0.999, 1e-6, 0.01, 3
+    on_device = [[device.array(x) for x in arrays] for arrays in given]
+    norm, factor = adam.norm_and_factor(on_device[1], 1.0)
+    exact = np.sqrt(sum(np.sum(g.astype(np.float64) ** 2) for g in given[1]))
+    assert float(norm) == pytest.approx(exact, rel=1e-6)  # pieces of 4096 squares, added up in float32
+    assert float(factor) == pytest.approx(1 / (exact + 1e-6), rel=1e-6)
+    numbers = (
+        factor, decay if l2 else 1 - lr * decay, beta1, 1 - beta1, beta2, 1 - beta2, np.sqrt(1 - beta2**t), eps,
+        lr / (1 - beta1**t),
+    )  # fmt: skip
+    adam.adam_step([(p, g, m, v, numbers, l2) for p, g, m, v in zip(*on_device, strict=True)])
+    for i in range(len(SHAPES)):
+        p, g, m, v = (arrays[i].astype(np.float64) for arrays in given)
+        adam_update(p, g * float(factor), m, v, step=t, lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=decay,
+                    decoupled=not l2)  # fmt: skip
+        for ours, truth in ((on_device[0][i], p), (on_device[2][i], m), (on_device[3][i], v)):
+            assert relative_error(device.numpy(ours), truth) < 1e-6  # a dozen roundings of 6e-8
+
+
+def test_a_gradient_that_is_not_finite_steps_nothing(device: Device) -> None:
+    p, g = np.ones(5, np.float32), np.array([1, np.inf, 0, 0, 0], np.float32)
+    arrays = [device.array(x) for x in (p, g, p, p)]
+    norm, factor = adam.norm_and_factor([arrays[1]], 1.0)
+    assert np.isinf(float(norm))
+    adam.adam_step([(*arrays, (factor, 0.9, 0.9, 0.1, 0.9, 0.1, 1.0, 1e-6, 1.0), False)])
+    np.testing.assert_array_equal(device.numpy(arrays[0]), p)
