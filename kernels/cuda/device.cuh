@@ -16,6 +16,11 @@
 #define REAL float
 #endif
 
+#ifndef INFINITY  // NVRTC has no <math.h>
+#define INFINITY __uint_as_float(0x7f800000u)
+#define NAN __uint_as_float(0x7fffffffu)
+#endif
+
 typedef unsigned long long uint64;
 typedef long long int64;
 
