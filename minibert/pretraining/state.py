@@ -28,7 +28,6 @@ from typing import Any
 
 import numpy as np
 
-from minibert.checkpoint import CheckpointError
 from minibert.checkpoint.safetensors_file import SafetensorsFile, write_safetensors
 from minibert.checkpoint.staging import Staging
 from minibert.heads import BertForPreTraining
@@ -118,7 +117,7 @@ def save_state(
                 stage.open("state.json").write(json.dumps(content, indent=1).encode())
         for _, old in states(run)[:-keep]:
             _remove(old)
-    except (OSError, CheckpointError) as error:
+    except (OSError, ValueError) as error:  # a ValueError from what writes checkpoints and vocabularies
         reason = (error.strerror if isinstance(error, OSError) else None) or error
         raise RunError(f"cannot save step {step} to {run}: {reason}; {_last(run)}") from error
     return target
@@ -131,7 +130,7 @@ def save_model_folder(run: Path, model: BertForPreTraining, tokenizer: BertToken
         with _Folder(target) as part:
             model.save_pretrained(part, dtype="float32")
             tokenizer.save_pretrained(part)
-    except (OSError, CheckpointError) as error:
+    except (OSError, ValueError) as error:
         raise RunError(f"cannot write {target}: {error}; {_last(run)}") from error
     return target
 

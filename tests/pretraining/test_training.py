@@ -1,0 +1,347 @@
+"""The loop: steps and their pieces, the feed of examples, what a run leaves behind, what a person sees."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minibert import BertConfig, BertForPreTraining, BertTokenizer, manual_seed, pipeline
+from minibert.cli import main
+from minibert.pretraining import curves, training
+from minibert.pretraining.errors import DataError
+from minibert.pretraining.feed import Feed, Place, pieces, steps, take
+from minibert.pretraining.metrics import read_metrics
+from minibert.pretraining.progress import Progress, duration
+from minibert.pretraining.recipe import DataPart, RecipeError
+from minibert.pretraining.state import RunError, states
+from minibert.pretraining.step import make_optimizer, training_step
+from minibert.pretraining.training import open_data, pretrain, resume
+from tests.pretraining import toy
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.prepare(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="module")
+def held_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy.prepare(tmp_path_factory.mktemp("held-out"), documents=6, seed=1)
+
+
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes longer than the rest of a toy run."""
+    monkeypatch.setattr(curves, "draw_curves", lambda run: True)
+
+
+# ---- one step
+
+
+def test_pieces_of_a_step_give_the_gradient_of_the_whole(data: Path) -> None:
+    """Pieces have unequal numbers of masked words, which a plain mean of their losses would get wrong."""
+    recipe = toy.recipe(data)
+    batch, _ = take(open_data(str(data), recipe, recipe.phases[0]), Place(), 12)
+    counts = [int((piece["labels"] >= 0).sum()) for piece in pieces(batch, 4)]
+    assert len(set(counts)) > 1
+    found = []
+    for count in (1, 4):
+        manual_seed(1)
+        settings = {**recipe.model, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+        model = BertForPreTraining(BertConfig(vocab_size=len(toy.VOCAB), **settings)).to(dtype="float64")
+        optimizer, scheduler = make_optimizer(model, recipe)
+        for _ in range(3):
+            losses = training_step(model, optimizer, pieces(batch, count))
+            scheduler.step()
+        found.append((losses, {name: p.numpy() for name, p in model.named_parameters()}))
+    (whole, a), (in_pieces, b) = found
+    assert in_pieces == pytest.approx(whole, rel=1e-9)  # float64; the parts of the loss are told apart in float64, too
+    for name in a:
+        # Adam divides by the gradient's size, so that rounding in a gradient near zero is as large as the step: 3e-3.
+        np.testing.assert_allclose(a[name], b[name], atol=1e-7, err_msg=name)
+
+
+def test_losses_are_told_apart(data: Path) -> None:
+    recipe = toy.recipe(data)
+    batch, _ = take(open_data(str(data), recipe, recipe.phases[0]), Place(), 8)
+    model = BertForPreTraining(recipe.config(len(toy.VOCAB))).eval()
+    words, sentences = dict(batch), dict(batch)
+    del words["next_sentence_label"], sentences["labels"]
+    expected = [float(model(**part).loss.numpy()) for part in (words, sentences)]
+    losses = training_step(model, make_optimizer(model, recipe)[0], [batch])
+    assert [losses.mlm, losses.nsp] == pytest.approx(expected, rel=1e-5)  # float32
+    assert losses.loss == pytest.approx(sum(expected), rel=1e-5)
+    assert losses.tokens == batch["attention_mask"].sum()
+
+
+# ---- the feed
+
+
+def test_the_feed_from_any_place_is_the_same(data: Path) -> None:
+    recipe = toy.recipe(data, schedule={"steps": 60})
+    opened = {phase.max_length: open_data(str(data), recipe, phase) for phase in recipe.phases}
+    every = list(steps(recipe, lambda phase: opened[phase.max_length], 0, Place()))
+    assert len(every) == 60
+    epochs = [batch.after.epoch for batch in every]
+    assert epochs[-1] > epochs[35] + 1 > 1, "several epochs in each phase"
+    assert {batch.after.phase for batch in every[:36]} == {0}
+    assert [len(batch.pieces) for batch in every] == [1] * 36 + [2] * 24
+    for start in (0, 1, 17, 35, 36, 37, 59):
+        place = every[start - 1].after if start else Place()
+        fresh = {phase.max_length: open_data(str(data), recipe, phase) for phase in recipe.phases}
+        feed = Feed(recipe, lambda phase, fresh=fresh: fresh[phase.max_length], step=start, place=place)
+        rest = list(feed)
+        feed.close()
+        assert [batch.after for batch in rest] == [batch.after for batch in every[start:]]
+        for a, b in zip(rest, every[start:], strict=True):
+            for x, y in zip(a.pieces, b.pieces, strict=True):
+                np.testing.assert_equal(x, y)
+
+
+def test_a_batch_goes_on_with_the_next_epoch(data: Path) -> None:
+    recipe = toy.recipe(data)
+    source = open_data(str(data), recipe, recipe.phases[0])
+    n = len(source.epoch(0))
+    batch, place = take(source, Place(0, 0, n - 3), 8)
+    assert place == Place(0, 1, 5)
+    first, second = source.epoch(0).batch(n - 3, n), source.epoch(1).batch(0, 5)
+    for name, array in batch.items():
+        for part, rows in ((first, array[:3]), (second, array[3:])):
+            given = part[name]
+            np.testing.assert_array_equal(rows[:, : given.shape[1]] if given.ndim == 2 else rows, given)
+    assert not batch["input_ids"][batch["attention_mask"] == 0].any()
+    assert (batch["labels"][batch["attention_mask"] == 0] == -100).all()
+    every = sum(len(source.epoch(number)) for number in range(3))
+    huge, place = take(source, Place(), every + 2)
+    assert len(huge["labels"]) == every + 2
+    assert place == Place(0, 3, 2)
+
+
+class Broken:
+    """Data whose second batch cannot be read."""
+
+    vocabulary_size, fingerprint = 10, ""
+
+    def epoch(self, number: int) -> Broken:
+        return self
+
+    def __len__(self) -> int:
+        return 100
+
+    def batch(self, first: int, last: int) -> dict[str, np.ndarray]:
+        if first:
+            raise DataError("shard-00000.tokens: Input/output error")
+        return {"input_ids": np.zeros((last, 3), np.int64)}
+
+
+def test_what_goes_wrong_in_the_thread_is_told_where_the_batch_was_wanted(data: Path) -> None:
+    feed = Feed(toy.recipe(data), lambda phase: Broken(), step=0, place=Place())
+    next(feed)
+    with pytest.raises(DataError, match="Input/output error"):
+        next(feed)
+    feed.close()
+
+
+def test_closing_a_feed_that_is_full_ends_its_thread(data: Path) -> None:
+    recipe = toy.recipe(data)
+    feed = Feed(recipe, lambda phase: open_data(str(data), recipe, phase), step=0, place=Place())
+    next(feed)
+    feed.close()
+    assert not feed._thread.is_alive()
+
+
+# ---- a whole run
+
+
+@pytest.fixture(scope="module")
+def run(data: Path, held_out: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "toy"
+    outcome = pretrain(toy.recipe(data, held_out), folder, quiet=True)
+    assert (outcome.step, outcome.finished, outcome.signal) == (20, True, None)
+    assert outcome.evaluation is not None
+    return folder
+
+
+def test_what_a_run_leaves(run: Path) -> None:
+    assert [step for step, _ in states(run)] == [15, 20]
+    assert {"recipe.toml", "metrics.jsonl", "curves.png", "model"} <= {path.name for path in run.iterdir()}
+    assert not [path for path in run.iterdir() if path.name.endswith((".part", ".old"))]
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    model = BertForPreTraining.from_pretrained(run / "model")
+    assert model.config.vocab_size == len(toy.VOCAB)
+    assert BertTokenizer.from_pretrained(run / "model").model_max_length == 32
+    words = pipeline("fill-mask", run / "model")("the noun1 [MASK] a noun2.", top_k=3)
+    assert len(words) == 3
+    assert toy.weights(run / "state-20").startswith(toy.weights(run / "model")), "a state is a checkpoint, too"
+
+
+def test_metrics(run: Path) -> None:
+    lines = list(read_metrics(run / "metrics.jsonl"))
+    training_lines = [line for line in lines if "loss" in line]
+    assert [line["step"] for line in training_lines] == [4, 8, 12, 16, 20]
+    assert [line["phase"] for line in training_lines] == [0, 0, 0, 1, 1]
+    for line in training_lines:
+        assert line["loss"] == pytest.approx(line["mlm_loss"] + line["nsp_loss"])
+        assert line["grad_norm"] > 0
+        assert line["tokens_per_second"] > 0
+        assert line["data_seconds"] >= 0
+    assert training_lines[0]["lr"] == pytest.approx(3e-3)  # of step 4, the first after a warm-up of 3
+    assert training_lines[-1]["lr"] == pytest.approx(3e-3 / 17)
+    assert [line["tokens"] for line in training_lines] == sorted(line["tokens"] for line in training_lines)
+    evaluations = [line for line in lines if "evaluation" in line]
+    assert [line["step"] for line in evaluations] == [7, 14, 20]
+    assert evaluations[0]["evaluation"]["examples"] == 16
+    assert evaluations[-1]["evaluation"]["examples"] > 16, "the last looks at all"
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_run_learns_what_there_is_to_learn(data: Path, held_out: Path, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"schedule": {"steps": 250, "warmup": 20}, "evaluate_every": 0, "save_every": 250}
+    changes["phases"] = [{"share": 1.0, "max_length": 32, "batch_size": 16}]
+    changes["optimizer"] = {"lr": 5e-3}
+    changes["model"] = {**toy.recipe(data).model, "hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    outcome = pretrain(toy.recipe(data, held_out, **changes), tmp_path / "run", quiet=True)
+    found = outcome.evaluation
+    assert found is not None
+    assert found.mlm_top1 > 1.5 * found.most_frequent_top1  # seen: 2.1 times, still climbing
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_the_same_run_again_is_the_same(run: Path, data: Path, held_out: Path, tmp_path: Path) -> None:
+    pretrain(toy.recipe(data, held_out), tmp_path / "again", quiet=True)
+    assert toy.weights(tmp_path / "again" / "state-20") == toy.weights(run / "state-20")
+    assert toy.timeless(tmp_path / "again") == toy.timeless(run)
+    pretrain(toy.recipe(data, held_out, seed=8), tmp_path / "other", quiet=True)
+    assert toy.weights(tmp_path / "other" / "state-20") != toy.weights(run / "state-20")
+
+
+def test_a_folder_that_is_taken(run: Path, data: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=f"holds a run already: go on with `minibert resume {run}`"):
+        pretrain(toy.recipe(data), run, quiet=True)
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(RunError, match="is not empty"):
+        pretrain(toy.recipe(data), tmp_path, quiet=True)
+    with pytest.raises(RunError, match="cannot begin a run in"):
+        pretrain(toy.recipe(data), tmp_path / "note.txt" / "run", quiet=True)
+    with pytest.raises(RecipeError, match="names no data"):
+        pretrain(replace(toy.recipe(data), data=DataPart()), tmp_path / "run", quiet=True)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.usefixtures("no_picture")
+def test_a_loss_that_is_no_number_stops_the_run(data: Path, tmp_path: Path) -> None:
+    changes = {"optimizer": {"lr": 1e30, "max_grad_norm": 0.0}, "schedule": {"steps": 20, "warmup": 0}}
+    with (
+        np.errstate(all="ignore"),
+        pytest.raises(RunError, match="the loss of step .* is (nan|inf): the run went astray"),
+    ):
+        pretrain(toy.recipe(data, **changes), tmp_path / "run", quiet=True)
+
+
+# ---- asked to stop
+
+
+def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal comes in the middle of a step."""
+    seen = iter(range(1, 1000))
+
+    def stepping(*arguments: Any) -> Any:
+        if next(seen) == step:
+            signal.raise_signal(number)
+        return training_step(*arguments)
+
+    monkeypatch.setattr(training, "training_step", stepping)
+
+
+@pytest.fixture
+def settings(data: Path, held_out: Path, tmp_path: Path) -> list[str]:
+    """The toy recipe on the command line."""
+    values = {
+        "schedule.steps": 20, "schedule.warmup": 3, "start.initialisation": "normal", "model.hidden_size": 32,
+        "model.num_hidden_layers": 1, "model.intermediate_size": 48, "phases.0.max_length": 16, "save_every": 100,
+    }  # fmt: skip
+    return [
+        "mini", "--data", str(data), "--held-out", str(held_out), "--out", str(tmp_path / "run"),
+        *(word for key, value in values.items() for word in ("--set", f"{key}={value}")),
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("no_picture")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_is_asked_to_stop_saves_first(
+    number: int, status: int, settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    run = tmp_path / "run"
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        stop_at(6, number, patch)
+        assert main(["pretrain", *settings]) == status
+    assert f"stopped after step 6; go on with `minibert resume {run}`" in capsys.readouterr().err
+    assert [step for step, _ in states(run)] == [0, 6]
+    assert signal.getsignal(number) == before
+    assert main(["resume", str(run), "--json", "--quiet"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["finished"]
+    assert told["step"] == 20
+    settings[settings.index(str(run))] = str(tmp_path / "whole")
+    assert main(["pretrain", *settings, "--quiet"]) == 0
+    assert "held out: masked words, first" in capsys.readouterr().out
+    assert toy.weights(run / "model") == toy.weights(tmp_path / "whole" / "model")
+    assert toy.timeless(run) == toy.timeless(tmp_path / "whole")
+    assert main(["resume", str(run), "--quiet"]) == 0, "a run that is finished stays finished"
+
+
+# ---- what a person sees
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_bar_on_a_terminal() -> None:
+    out = Terminal()
+    bar = Progress(20, 5, stream=out)
+    bar.step(6.5, 12345.0)
+    bar.say("step 6, held out: ...")
+    bar.step(6.4, 12345.0)
+    bar.close()
+    assert "loss 6.400, 12,345 tokens/s" in out.getvalue()
+    assert "7/20" in out.getvalue()
+    assert "step 6, held out: ...\n" in out.getvalue()
+
+
+def test_lines_elsewhere() -> None:
+    out = io.StringIO()
+    bar = Progress(2000, 5, stream=out)
+    for _ in range(3):
+        bar.step(6.5, 12345.0)
+    bar.say("a word")
+    bar.close()
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 2, "a line at once, and then one each half minute"
+    assert lines[0].startswith("step 6 of 2,000, loss 6.500, 12,345 tokens/s, ")
+    assert lines[1] == "a word"
+    quiet = Progress(20, 0, stream=out, quiet=True)
+    quiet.step(1.0, 1.0)
+    quiet.say("nothing")
+    assert out.getvalue().splitlines() == lines
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(5, "5 s"), (600, "10 min"), (12_000, "3 h 20 min"), (864_000, "10.0 days")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_resume_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="is no run: it has no recipe.toml"):
+        resume(tmp_path)
