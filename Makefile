@@ -42,6 +42,9 @@ oracle-explicit: $(ORACLE_VENV)/.oracle ## those about models once more, with ev
 bounds: $(VENV)/.test ## the kernels' tests with every array access checked, and with rubbish in new memory
 	MALLOC_PERTURB_=1 NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(PY) $(PYTEST) tests/kernels $(ARGS)
 
+kills: $(VENV)/.test ## a pretraining run killed 100 times at random instants: it ends at the same bits
+	$(PY) -m tests.pretraining.kills --kills 100
+
 notebooks: $(VENV)/.test ## run every notebook from top to bottom
 	@set -e; shopt -s nullglob; for notebook in notebooks/*.ipynb; do \
 	  echo "$$notebook"; $(VENV)/bin/jupyter execute "$$notebook"; done
@@ -103,4 +106,4 @@ $(ORACLE_VENV)/.oracle: pyproject.toml hatch_build.py | $(ORACLE_VENV)/.created
 	@$(ORACLE_VENV)/bin/python $(PIP_INSTALL) $(TORCH) -e '.[test,oracle]'
 	@touch $@
 
-.PHONY: help demo test lint types oracle oracle-explicit bounds notebooks wheel size import-time clean
+.PHONY: help demo test lint types oracle oracle-explicit bounds kills notebooks wheel size import-time clean

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
@@ -89,11 +90,9 @@ def pretrain(recipe: Recipe, run: Path, *, quiet: bool = False, stream: TextIO |
     data = open_data(recipe.data.folder, recipe, recipe.phases[0])
     recipe = replace(recipe, data=replace(recipe.data, vocabulary_size=data.vocabulary_size))
     recipe.config(data.vocabulary_size)
-    try:
+    with _told_as("cannot begin a run in", run):
         run.mkdir(parents=True, exist_ok=True)
         write_recipe(run, recipe)
-    except OSError as error:
-        raise RunError(f"cannot begin a run in {run}: {error.strerror or error}") from error
     return resume(run, quiet=quiet, stream=stream)
 
 
@@ -159,13 +158,16 @@ class Trainer:
             self._start()
         else:
             self._restore(saved)
-        self.metrics = Metrics(run / "metrics.jsonl", step=self.step)
+        with _told_as("cannot write", run / "metrics.jsonl"):
+            self.metrics = Metrics(run / "metrics.jsonl", step=self.step)
 
     def _open_held_out(self) -> PretrainingData | None:
-        """Held-out examples, of the first phase's length. Raises RunError if the vocabulary is another one."""
+        """Held-out examples, as long as those of most steps. Raises RunError if the vocabulary is another one."""
         if self.recipe.data.held_out is None:
             return None
-        made = open_data(self.recipe.data.held_out, self.recipe, self.recipe.phases[0], seed=HELD_OUT_SEED)
+        counts = self.recipe.phase_steps()
+        phase = self.recipe.phases[counts.index(max(counts))]
+        made = open_data(self.recipe.data.held_out, self.recipe, phase, seed=HELD_OUT_SEED)
         if made.vocabulary_size != self.data.vocabulary_size:
             raise RunError(
                 f"{self.recipe.data.held_out} was prepared with a vocabulary of {made.vocabulary_size}, the data with "
@@ -275,17 +277,13 @@ class Trainer:
         )
 
     def _write(self, line: dict[str, Any]) -> None:
-        try:
+        with _told_as("cannot write", self.metrics.path):
             self.metrics.write({**line, "seconds": round(self.seconds, 3)})
-        except OSError as error:
-            raise RunError(f"cannot write {self.metrics.path}: {error.strerror or error}") from error
 
     def _save(self) -> None:
         began = time.perf_counter()
-        try:
+        with _told_as("cannot write", self.metrics.path):
             self.metrics.sync()
-        except OSError as error:
-            raise RunError(f"cannot write {self.metrics.path}: {error.strerror or error}") from error
         facts = {
             "recipe": self.recipe.to_dict(),
             "data": self.data.fingerprint,
@@ -328,6 +326,15 @@ class Trainer:
             assert folder is not None
             self._opened[phase.max_length] = open_data(folder, self.recipe, phase)
         return self._opened[phase.max_length]
+
+
+@contextmanager
+def _told_as(what: str, path: Path) -> Iterator[None]:
+    """What the system refuses, as a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{what} {path}: {error.strerror or error}") from error
 
 
 def _changes(saved: Saved, recipe: Recipe) -> list[str]:

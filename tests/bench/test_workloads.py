@@ -29,8 +29,7 @@ def test_the_small_model_is_the_one_of_its_recipe() -> None:
     assert sizes == ["mini", "tiny", "base", "tiny"]
     recipe = read_recipe("mini")
     assert inputs.config_of("mini") == recipe.config(recipe.data.vocabulary_size or 0)
-    (phase,) = recipe.phases
-    assert mini.lengths == (phase.max_length,) * phase.batch_size
+    assert mini.lengths in [(phase.max_length,) * phase.batch_size for phase in recipe.phases]
 
 
 def test_names_and_groups() -> None:
