@@ -22,6 +22,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from minibert.backend import asarray
 from minibert.bert import BertModel, BertPreTrainedModel
@@ -142,8 +143,9 @@ def word_vectors(data: TokenData, H: int, *, seed: int = 0) -> np.ndarray:
     information = sparse.hstack(parts, format="csr")  # (V, 4 V)
     if information.nnz == 0:
         raise DataError("no word of the data has a neighbour that it is seen with more often than by chance")
-    guess = np.random.default_rng(seed).standard_normal(V)  # ARPACK's own would differ from call to call
-    left, values, _ = linalg.svds(information, k=H, v0=guess, return_singular_vectors="u")
+    guess = np.random.default_rng(seed).standard_normal(V, np.float32)  # ARPACK's own would differ from call to call
+    with threadpool_limits(1, "blas"):  # its steps are short: more threads mostly wait, and would change the last bits
+        left, values, _ = linalg.svds(information.astype(np.float32), k=H, v0=guess, return_singular_vectors="u")
     # The smallest come first, where the quickest sinusoids are that the first layer's heads go by: they disturb least.
     order = np.argsort(values)
     rows = left[:, order] * np.sqrt(np.maximum(values[order], 0.0))  # (V, H)

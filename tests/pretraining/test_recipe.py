@@ -108,7 +108,7 @@ def test_files(tmp_path: Path) -> None:
     [
         ("optimizer.lr", "expected KEY=VALUE"),
         ("optimizer.rate=1", "unknown key optimizer.rate"),
-        ("phases.3.batch_size=1", "expected a number from 0 to 0, got '3'"),
+        ("phases.3.batch_size=1", "expected a number from 0 to 2, got '3'"),
         ("seed.more=1", "seed is a value, and has no more"),
         ("seed.much.more=1", "nothing of that name"),
     ],
