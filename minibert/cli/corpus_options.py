@@ -47,7 +47,7 @@ def _prepare(commands: Any, command: MakeCommand, count: Count) -> None:
     _corpus(p)
     p.add_argument("--vocab", required=True, metavar="V", help="a tokenizer's folder, or a vocab.txt")
     _case(p, required=False)
-    p.add_argument("--shard-tokens", type=count, default=1 << 24, metavar="N", help="tokens of a file (16777216)")
+    p.add_argument("--shard-tokens", type=count, default=1 << 23, metavar="N", help="tokens of a file (8388608)")
     where = "a new folder; with --held-out it gets FOLDER/train and FOLDER/held-out"
     p.add_argument("--out", "-o", required=True, metavar="FOLDER", help=where)
 

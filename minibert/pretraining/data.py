@@ -11,16 +11,18 @@ import numpy as np
 
 from minibert.heads.pretraining import NextSentence
 from minibert.pretraining.draws import permuted
-from minibert.pretraining.errors import DataError
+from minibert.pretraining.errors import DataError, one_line
 from minibert.pretraining.masking import Masking, continuations
 from minibert.pretraining.pairs import PAIR, SHORTEST, other_place, plan_shard
-from minibert.pretraining.shards import INDEX, open_shards, read_index
+from minibert.pretraining.shards import INDEX, Shard, let_go, open_shards, read_index
 from minibert.tokenizer import BertTokenizer
 
 __all__ = ["Batch", "Epoch", "Places", "PretrainingData"]
 
 Batch = dict[str, np.ndarray]
-_LET_GO = 512  # examples between two times of letting go of pages that were read
+# Examples between two times of letting go of pages that were read. For a look at one place the system maps a large
+# piece of a file, up to half a megabyte; so this many looks, twice, must be little memory.
+_LET_GO = 64
 _LONGEST = 1 << 15
 
 
@@ -101,7 +103,7 @@ class PretrainingData:
         self.continues = continuations(tokens)  # (V,)
         self._first_tokens = np.array([shard.first_token for shard in self.shards], np.int64)
         self._epoch: Epoch | None = None
-        self._read = 0
+        self._read, self._touched = 0, set[int]()
 
     def epoch(self, number: int) -> Epoch:
         """An epoch: every token of the corpus once, in pairs. The last one asked for is kept.
@@ -132,7 +134,9 @@ class PretrainingData:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens [start, stop), all of one document; uint16 or uint32."""
-        shard = self.shards[self._shard_of(start)]
+        number = self._shard_of(start)
+        shard = self.shards[number]
+        self._touched.add(number)
         return np.asarray(shard.tokens[start - shard.first_token : stop - shard.first_token])
 
     def span_of_document(self, place: int) -> tuple[int, int]:
@@ -167,9 +171,11 @@ class PretrainingData:
         """Called with the number of examples read; now and then forgets which pages were read."""
         self._read += examples
         if self._read >= _LET_GO:
-            self._read = 0
-            for shard in self.shards:
-                shard.let_go()
+            for number in self._touched:
+                self.shards[number].let_go()
+            self._read, self._touched = 0, set()
+            if self._epoch is not None:
+                let_go(self._epoch.pairs)
 
 
 def _count(index: np.ndarray, place: int) -> int:
@@ -181,25 +187,37 @@ class Epoch:
     """The examples of one epoch, in its shuffled order. An example depends on (seed, epoch, index) alone.
 
     The pairs are planned at once, a shard at a time (milliseconds a million tokens), and kept in a temporary file.
+
+    Raises:
+        DataError: no room for that file.
     """
 
     def __init__(self, data: PretrainingData, number: int) -> None:
         self.data, self.number = data, number
-        with tempfile.TemporaryFile() as file:
-            for shard in data.shards:
-                pairs = plan_shard(
-                    shard,
-                    data.continues,
-                    room=data.max_length - 3,
-                    short=data.short_sequence_probability,
-                    negatives=data.next_sentence,
-                    seed=data.seed,
-                    epoch=number,
-                )
-                file.write(pairs.tobytes())
-                shard.let_go()
-            file.flush()
-            self.pairs = np.memmap(file, PAIR, "r")  # (examples,) unshuffled; keeps what the file held
+        try:
+            with tempfile.TemporaryFile() as file:
+                for shard in data.shards:
+                    file.write(self._plan(shard).tobytes())
+                    shard.let_go()
+                file.flush()
+                self.pairs = np.memmap(file, PAIR, "r")  # (examples,) unshuffled; keeps what the file held
+        except OSError as error:
+            where = tempfile.gettempdir()
+            raise DataError(
+                f"cannot write the plan of an epoch, {PAIR.itemsize} bytes an example, to {where}:"
+                f" {error.strerror or one_line(error)}; TMPDIR names another folder"
+            ) from error
+
+    def _plan(self, shard: Shard) -> np.ndarray:
+        return plan_shard(
+            shard,
+            self.data.continues,
+            room=self.data.max_length - 3,
+            short=self.data.short_sequence_probability,
+            negatives=self.data.next_sentence,
+            seed=self.data.seed,
+            epoch=self.number,
+        )
 
     def __len__(self) -> int:
         return len(self.pairs)

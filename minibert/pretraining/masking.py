@@ -36,7 +36,7 @@ class Masking:
     """How tokens are masked.
 
     Args:
-        tokens: the vocabulary, in the order of ids.
+        tokens: the vocabulary, in the order of ids; "" for an id that no token has.
         special: ids that are never masked nor put in a token's place.
         mask_id: [MASK].
         probability: of a token to be chosen.
@@ -57,7 +57,7 @@ class Masking:
             raise DataError(f"the masking probability is above 0 and at most 1, got {self.probability}")
         maskable = np.ones(len(self.tokens), bool)
         maskable[list(self.special)] = False
-        unused = np.array([token.startswith("[unused") and token.endswith("]") for token in self.tokens])
+        unused = np.array([not token or (token.startswith("[unused") and token[-1] == "]") for token in self.tokens])
         ordinary = np.flatnonzero(maskable & ~unused)  # (M,) what may stand in a token's place
         if len(ordinary) < 2:
             raise DataError("a vocabulary without two ordinary tokens has none to put in another's place")

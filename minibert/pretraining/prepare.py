@@ -53,7 +53,8 @@ def prepare_corpus(
         folders = {part: hidden / part if held_out else hidden for part in parts}
         for path in folders.values():
             tokenizer.save_pretrained(path)
-        writers = {part: ShardWriter(folders[part], len(tokenizer), shard_tokens) for part in parts}
+        size = 1 + max(tokenizer.get_vocab().values())
+        writers = {part: ShardWriter(folders[part], size, shard_tokens) for part in parts}
         # No added tokens: the cutter then finds no special token in a text.
         ids = Cutter(tokenizer.basic, tokenizer.wordpiece, [], {}).ids
         missing = list(held_out)

@@ -15,9 +15,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import secrets
 import shutil
+import sys
 from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -29,11 +31,11 @@ import numpy as np
 
 from minibert.pretraining.errors import DataError, one_line
 
-__all__ = ["INDEX", "Shard", "ShardWriter", "new_folder", "open_shards", "read_index"]
+__all__ = ["INDEX", "Shard", "ShardWriter", "let_go", "new_folder", "open_shards", "read_index"]
 
 INDEX = "data.json"
 FORMAT, VERSION = "minibert pretraining data", 1
-SHARD_TOKENS = 1 << 24  # a shard is closed behind the document that fills it: 32 MB of uint16
+SHARD_TOKENS = 1 << 23  # a shard is closed behind the document that fills it: 16 MB of uint16
 
 
 @contextmanager
@@ -119,10 +121,10 @@ class ShardWriter:
         self._segments.append(len(self._tokens))
         self._documents.append(len(self._tokens))
         stem = f"shard-{len(self.shards):05d}"
-        parts = {
-            "tokens": np.asarray(self._tokens).astype(self.dtype).tobytes(),
-            "segments": np.asarray(self._segments).astype("<u4").tobytes(),
-            "documents": np.asarray(self._documents).astype("<u4").tobytes(),
+        parts: dict[str, bytes | memoryview] = {
+            "tokens": _little_endian(self._tokens),
+            "segments": _little_endian(self._segments),
+            "documents": _little_endian(self._documents),
             "names": "".join(name + "\n" for name in self._names).encode(),
         }
         self.shards.append({kind: _write(self.folder / f"{stem}.{kind}", data) for kind, data in parts.items()})
@@ -149,11 +151,18 @@ class ShardWriter:
         return told
 
 
-def _sum(data: bytes) -> dict[str, Any]:
+def _little_endian(numbers: array[int]) -> memoryview:
+    """The bytes of an array, which on most machines are its own: nothing is copied."""
+    if sys.byteorder != "little":
+        numbers.byteswap()
+    return memoryview(numbers).cast("B")
+
+
+def _sum(data: bytes | memoryview) -> dict[str, Any]:
     return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _write(path: Path, data: bytes) -> dict[str, Any]:
+def _write(path: Path, data: bytes | memoryview) -> dict[str, Any]:
     path.write_bytes(data)
     return {"file": path.name, **_sum(data)}
 
@@ -180,13 +189,20 @@ class Shard:
         return self.names_file.read_text(encoding="utf-8").split("\n")[:-1]
 
     def let_go(self) -> None:
-        """Tell the system that the pages read so far are not needed again soon, so that memory stays flat."""
-        for part in (self.tokens, self.segments):
-            mapped = getattr(part, "_mmap", None)
-            if mapped is not None and hasattr(mapped, "madvise"):
-                import mmap
+        """Forget the pages read so far."""
+        for part in (self.tokens, self.segments, self.documents):
+            let_go(part)
 
-                mapped.madvise(mmap.MADV_DONTNEED)
+
+def let_go(mapped: np.ndarray) -> None:
+    """Tell the system that pages of a mapped array are not needed again soon: the process gets smaller at once.
+
+    They stay in the system's cache as long as it has room, and are there again for the asking. Where there is no such
+    call (Windows), nothing is done.
+    """
+    file = getattr(mapped, "_mmap", None)
+    if file is not None and hasattr(mmap, "MADV_DONTNEED"):
+        file.madvise(mmap.MADV_DONTNEED)
 
 
 def read_index(folder: Path) -> dict[str, Any]:

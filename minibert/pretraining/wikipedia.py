@@ -37,15 +37,21 @@ def plain_paragraphs(wikitext: str) -> list[str]:
     """
     parser = _parser()
     code = parser.parse(wikitext, skip_style_tags=True)
-    for node in code.filter(recursive=True, matches=_is_dropped):
-        try:
-            code.remove(node)
-        except ValueError:  # it went with what it was part of
-            continue
+    _drop(code)
     text = _MAGIC.sub("", _LIST.sub("", str(code)))
     bare = parser.parse(text).strip_code(normalize=True, collapse=True, keep_template_params=False)
     paragraphs = (_SPACE_BEFORE.sub(r"\1", _LEFT_BY_TEMPLATES.sub("", " ".join(p.split()))) for p in _BLANK.split(bare))
     return [paragraph for paragraph in paragraphs if any(char.isalnum() for char in paragraph)]
+
+
+def _drop(code: Any) -> None:
+    """Take out, at every depth, what is no running text. (`code.remove` looks for each node from the start again.)"""
+    code.nodes = [node for node in code.nodes if not _is_dropped(node)]
+    for node in code.nodes:
+        for part in ("contents", "text", "title"):  # of a tag, of a link, of a link to elsewhere
+            inner = getattr(node, part, None)
+            if hasattr(inner, "nodes"):
+                _drop(inner)
 
 
 def _is_dropped(node: Any) -> bool:

@@ -245,6 +245,16 @@ def test_memory_does_not_grow_with_the_corpus(texts: Path, tokenizer: BertTokeni
 
     (texts / "c.txt").write_text("w10 w11p1 w12. " * 100)
     peak(2)  # imports and compilation
-    # 0.25 MB allow for 40 open shards and the list of files; the larger corpus would take 1.6 MB as a list of ids, and
-    # its documents' text 0.6 MB.
-    assert peak(400) < peak(20) + 250_000
+    # 0.15 MB allow for 20 open shards and the list of files; the larger corpus would take 0.8 MB as a list of ids, and
+    # its documents' text 0.3 MB.
+    assert peak(200) < peak(10) + 150_000
+
+
+def test_no_room_for_a_plan(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device")
+
+    made = data(folder)
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(DataError, match="cannot write the plan of an epoch, 14 bytes .* No space left on device"):
+        made.epoch(0)
