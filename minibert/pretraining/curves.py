@@ -46,5 +46,6 @@ def draw_curves(run: Path) -> bool:
 
 
 def _line(axes: Any, lines: list[dict[str, Any]], key: str, label: str, colour: str, **style: Any) -> None:
+    lines = [line for line in lines if line[key] is not None]
     if lines:
         axes.plot([line["step"] for line in lines], [line[key] for line in lines], color=colour, label=label, **style)

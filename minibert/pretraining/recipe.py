@@ -53,6 +53,7 @@ class DataPart:
         vocabulary_size: how large the vocabulary is meant to be, for `minibert estimate` while there is no data yet;
             when there is, its own vocabulary counts.
         short_sequence_probability, masking_probability, whole_word_masking: as `PretrainingData` takes them.
+        next_sentence: False for a corpus of one document, from which no negative pair can be drawn.
     """
 
     folder: str | None = None
@@ -61,6 +62,7 @@ class DataPart:
     short_sequence_probability: float = 0.1
     masking_probability: float = 0.15
     whole_word_masking: bool = False
+    next_sentence: bool = True
 
     def __post_init__(self) -> None:
         _probability("data", "short_sequence_probability", self.short_sequence_probability)

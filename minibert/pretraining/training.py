@@ -70,6 +70,7 @@ def open_data(folder: str, recipe: Recipe, phase: Phase, *, seed: int | None = N
         short_sequence_probability=part.short_sequence_probability,
         masking_probability=part.masking_probability,
         whole_word_masking=part.whole_word_masking,
+        next_sentence=part.next_sentence,
     )
 
 
@@ -268,13 +269,13 @@ class Trainer:
         """Look at held-out examples, and say what was found."""
         assert self.held_out is not None
         began = time.perf_counter()
-        found = evaluate(self.model, self.held_out, examples=examples)
+        asked = self.recipe.data.next_sentence
+        found = evaluate(self.model, self.held_out, examples=examples, next_sentence=asked)
         self.seconds += time.perf_counter() - began
         self._write({"step": self.step, "evaluation": found.to_dict()})
-        self.progress.say(
-            f"step {self.step:,}, held out: words {found.mlm_top1:.3f} / {found.mlm_top5:.3f}, "
-            f"loss {found.mlm_loss:.3f}; next sentence {found.nsp_accuracy:.3f}"
-        )
+        words = f"words {found.mlm_top1:.3f} / {found.mlm_top5:.3f}, loss {found.mlm_loss:.3f}"
+        sentences = f"; next sentence {found.nsp_accuracy:.3f}" if found.nsp_accuracy is not None else ""
+        self.progress.say(f"step {self.step:,}, held out: {words}{sentences}")
 
     def _write(self, line: dict[str, Any]) -> None:
         with _told_as("cannot write", self.metrics.path):

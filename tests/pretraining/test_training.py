@@ -19,7 +19,7 @@ from minibert.pretraining.errors import DataError
 from minibert.pretraining.feed import Feed, Place, pieces, steps, take
 from minibert.pretraining.metrics import read_metrics
 from minibert.pretraining.progress import Progress, duration
-from minibert.pretraining.recipe import DataPart, RecipeError
+from minibert.pretraining.recipe import DataPart, Recipe, RecipeError
 from minibert.pretraining.state import RunError, states
 from minibert.pretraining.step import make_optimizer, training_step
 from minibert.pretraining.training import open_data, pretrain, resume
@@ -211,6 +211,18 @@ def test_a_run_learns_what_there_is_to_learn(data: Path, held_out: Path, tmp_pat
     found = outcome.evaluation
     assert found is not None
     assert found.mlm_top1 > 1.5 * found.most_frequent_top1  # seen: 2.1 times, still climbing
+
+
+def test_a_corpus_of_one_document(tmp_path: Path) -> None:
+    alone = toy.prepare(tmp_path, documents=1)
+    changes: dict[str, Any] = {"data": {"folder": str(alone), "held_out": str(alone), "next_sentence": False}}
+    run = tmp_path / "run"
+    outcome = pretrain(Recipe.from_dict({**toy.recipe(alone).to_dict(), **changes}), run, quiet=True)
+    assert outcome.evaluation is not None
+    assert outcome.evaluation.nsp_accuracy is None
+    assert (run / "curves.png").exists()
+    with pytest.raises(DataError, match="holds a single document"):
+        pretrain(toy.recipe(alone), tmp_path / "other", quiet=True)
 
 
 @pytest.mark.usefixtures("no_picture")
