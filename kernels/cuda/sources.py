@@ -23,7 +23,12 @@ REALS = {"float32": "float", "float16": "float16", "bfloat16": "bfloat16"}
 @functools.cache
 def text(source: str) -> str:
     """`<source>.cu` with its includes of this folder in place."""
-    return _expand((FOLDER / f"{source}.cu").read_text(encoding="utf-8"), set())
+    return _expand(read(f"{source}.cu"), set())
+
+
+def read(name: str) -> str:
+    """One file of this folder."""
+    return (FOLDER / name).read_text(encoding="utf-8")
 
 
 def with_header(text: str) -> str:
@@ -37,7 +42,7 @@ def _expand(text: str, seen: set[str]) -> str:
         if name in seen:
             return ""
         seen.add(name)
-        return _expand((FOLDER / name).read_text(encoding="utf-8"), seen)
+        return _expand(read(name), seen)
 
     return re.sub(r'^#include "([\w.]+)"$', paste, text.replace("#pragma once\n", ""), flags=re.MULTILINE)
 

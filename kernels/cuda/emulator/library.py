@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,6 +68,8 @@ class _Launch(ctypes.Structure):
 
 
 _counting: list[Traffic] = []
+_recording: list[Callable[..., None]] = []
+"""Who wants to see each launch before it happens: replay.py."""
 
 
 @contextmanager
@@ -101,6 +103,8 @@ def start(
     Raises:
         EmulatorError: see there.
     """
+    for record in _recording:
+        record(source, kernel, grid, block, args, shared, defines, touches)
     start_text(sources.text(source), kernel, grid, block, args, shared=shared, defines=defines, touches=touches)
 
 

@@ -44,7 +44,7 @@ struct Warp {
 #ifdef EMULATOR_THREADS
 constexpr int guard_bytes = 0;
 #else
-constexpr int guard_bytes = 64;
+constexpr int guard_bytes = 32 * 1024;  // so much may be written too far and still be told, not crash
 #endif
 constexpr unsigned char guard = 0xa5;
 
@@ -410,16 +410,25 @@ static void run_block(Block& b, unsigned number, unsigned char* stacks) {
         top[entry_word] = reinterpret_cast<void*>(fiber_body);
         b.threads[i].stack_pointer = top;
     }
-    while (b.live > 0 && !b.failed) {
-        bool ran = false;
-        for (Thread& t : b.threads) {
-            if (t.state != State::ready) continue;
-            ran = true;
-            current = &t;
-            emulator_switch(&b.stack_pointer, t.stack_pointer);
-            if (b.failed) return;
+    // A warp runs as far ahead as it can before the next one may: what lacks a barrier goes wrong. In every second block
+    // the last warp comes first.
+    std::size_t warps = b.warps.size();
+    while (b.live > 0) {
+        for (std::size_t i = 0; i < warps; i++) {
+            std::size_t first = (number % 2 ? warps - 1 - i : i) * 32;
+            for (bool ran = true; ran;) {
+                ran = false;
+                for (std::size_t k = first; k < first + 32 && k < b.threads.size(); k++) {
+                    if (b.threads[k].state != State::ready) continue;
+                    ran = true;
+                    current = &b.threads[k];
+                    emulator_switch(&b.stack_pointer, b.threads[k].stack_pointer);
+                    if (b.failed) return;
+                }
+            }
         }
-        if (!ran) open_barrier(b);
+        open_barrier(b);  // nobody can go on
+        if (b.failed) return;
     }
     end_block(b);
 }

@@ -107,9 +107,9 @@ def test_kernels_off(cuda: Device) -> None:
 
 def test_pipeline(cuda: Device, tmp_path: Any) -> None:
     from minibert import pipeline
-    from tests.pipelines.checkpoints import save_fill_mask
+    from tests.pipelines.checkpoints import write
 
-    folder = save_fill_mask(tmp_path)
+    folder = write(tmp_path / "model", "mlm")
     texts = "the [MASK] sat"
     expected = pipeline("fill-mask", model=folder)(texts)
     found = pipeline("fill-mask", model=folder, device="cuda")
@@ -119,7 +119,7 @@ def test_pipeline(cuda: Device, tmp_path: Any) -> None:
         assert ours["score"] == pytest.approx(theirs["score"], rel=1e-5)  # some hundred roundings
 
 
-# ---- no GPU ------------------------------------------------------------------------------------------------------------
+# ---- no GPU ----------------------------------------------------------------------------------------------------------
 
 
 def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
