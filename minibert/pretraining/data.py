@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from bisect import bisect_right
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -101,7 +102,9 @@ class PretrainingData:
             tokens, special, self.tokenizer.mask_token_id, masking_probability, whole_word_masking
         )
         self.continues = continuations(tokens)  # (V,)
-        self._first_tokens = np.array([shard.first_token for shard in self.shards], np.int64)
+        self._continues: list[bool] = self.continues.tolist()  # for one look at a time
+        self._first_tokens = [shard.first_token for shard in self.shards]
+        self._arrays = [np.asarray(shard.tokens) for shard in self.shards]  # slices of a memmap take longer
         self._epoch: Epoch | None = None
         self._read, self._touched = 0, set[int]()
 
@@ -130,14 +133,14 @@ class PretrainingData:
     # ---- tokens by their number in the folder
 
     def _shard_of(self, place: int) -> int:
-        return int(np.searchsorted(self._first_tokens, place, "right")) - 1
+        return bisect_right(self._first_tokens, place) - 1
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Tokens [start, stop), all of one document; uint16 or uint32."""
         number = self._shard_of(start)
-        shard = self.shards[number]
+        first = self._first_tokens[number]
         self._touched.add(number)
-        return np.asarray(shard.tokens[start - shard.first_token : stop - shard.first_token])
+        return self._arrays[number][start - first : stop - first]
 
     def span_of_document(self, place: int) -> tuple[int, int]:
         """The document that holds a token, as tokens [start, stop)."""
@@ -164,8 +167,10 @@ class PretrainingData:
     def _word_start(self, place: int, least: int) -> int:
         """The beginning of the word that `place` is in; `place` if it begins before `least`."""
         ids = self.read(max(least, place - 32), place + 1)
-        begins = np.flatnonzero(~self.continues[ids])
-        return place if not len(begins) else place - (len(ids) - 1 - int(begins[-1]))
+        for back, id in enumerate(ids[::-1].tolist()):
+            if not self._continues[id]:
+                return place - back
+        return place
 
     def let_go(self, examples: int) -> None:
         """Called with the number of examples read; now and then forgets which pages were read."""
