@@ -20,6 +20,7 @@ from minibert.pretraining.feed import Feed, Place, pieces, steps, take
 from minibert.pretraining.metrics import read_metrics
 from minibert.pretraining.progress import Progress, duration
 from minibert.pretraining.recipe import DataPart, Recipe, RecipeError
+from minibert.pretraining.recipe_file import write_recipe
 from minibert.pretraining.state import RunError, states
 from minibert.pretraining.step import make_optimizer, training_step
 from minibert.pretraining.training import open_data, pretrain, resume
@@ -274,13 +275,11 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def settings(data: Path, held_out: Path, tmp_path: Path) -> list[str]:
-    """The toy recipe on the command line."""
-    values = {
-        "schedule.steps": 20, "schedule.warmup": 3, "start.initialisation": "normal", "model.hidden_size": 32,
-        "model.num_hidden_layers": 1, "model.intermediate_size": 48, "phases.0.max_length": 16, "save_every": 100,
-    }  # fmt: skip
+    """A small recipe on the command line."""
+    write_recipe(tmp_path, toy.recipe(data, held_out))
+    values = {"schedule.steps": 10, "model.num_hidden_layers": 1, "save_every": 100}
     return [
-        "mini", "--data", str(data), "--held-out", str(held_out), "--out", str(tmp_path / "run"),
+        str(tmp_path / "recipe.toml"), "--held-out", str(held_out), "--out", str(tmp_path / "run"),
         *(word for key, value in values.items() for word in ("--set", f"{key}={value}")),
     ]  # fmt: skip
 
@@ -301,7 +300,7 @@ def test_a_run_that_is_asked_to_stop_saves_first(
     assert main(["resume", str(run), "--json", "--quiet"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["finished"]
-    assert told["step"] == 20
+    assert told["step"] == 10
     settings[settings.index(str(run))] = str(tmp_path / "whole")
     assert main(["pretrain", *settings, "--quiet"]) == 0
     assert "held out: masked words, first" in capsys.readouterr().out
