@@ -160,7 +160,7 @@ def scatter_add(index: Array, rows: Array, length: int) -> Array:
             out[present] = np.add.reduceat(rows[order], first, axis=0)
         return out
     xp = namespace(rows)
-    if device_of(rows) == "cuda" and rows.dtype in (xp.float32, xp.float16):
+    if device_of(rows) == "cuda" and str(rows.dtype) in ("float32", "float16", "bfloat16"):
         flat = xp.reshape(rows, (rows.shape[0], math.prod(rows.shape[1:])))
         module = importlib.import_module("minibert.kernels.cuda.embedding_sum")
         return xp.reshape(xp.astype(module.scatter_add(index, flat, length), rows.dtype), (length, *rows.shape[1:]))
@@ -210,7 +210,10 @@ CUDA_KERNELS = {
     "gelu": "gelu",
     "gelu_tanh": "gelu",
     "layer_norm": "layer_norm",
+    "linear": "linear",
     "linear_cross_entropy": "linear_cross_entropy",
+    "projections": "linear",
+    "tanh": "tanh",
 }
 """The same for GPUs and `kernels/cuda`. Of the other ops most are matrix products, which CuPy hands to cuBLAS."""
 

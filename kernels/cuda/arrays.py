@@ -113,9 +113,18 @@ def open_device() -> Any:
 
 
 def fits(name: str, arrays: Sequence[Any]) -> bool:
-    """Whether the kernel of op `name` computes in the arrays' dtypes, and holds their sizes."""
-    if any(str(x.dtype) != "float32" for x in arrays):
+    """Whether the kernel of op `name` computes in the arrays' dtypes, and holds their sizes.
+
+    Activations are all of one kind, parameters are float32. Linear layers and tanh have kernels for 16 bits only.
+    """
+    kinds = [str(x.dtype) for x in arrays]
+    places = {"add_layer_norm": (0, 2), "adam": (), "embedding_sum": ()}.get(name, (0,))  # of the activations
+    activations = {kinds[i] for i in places}
+    parameters = {kind for i, kind in enumerate(kinds) if i not in places}
+    if len(activations) > 1 or activations - {"float32", "float16", "bfloat16"} or parameters - {"float32"}:
         return False
+    if name in ("linear", "projections", "tanh"):
+        return kinds[0] != "float32"
     if name == "attention":
         return bool(arrays[0].shape[3] <= MAX_HEAD)
     if name in ("layer_norm", "add_layer_norm"):

@@ -29,6 +29,9 @@ constexpr int SCORES = KEYS + 4;        // and of a tile of scores
 constexpr int PAIRS = HEAD / 16;        // pairs of columns that a thread has of a row of results
 constexpr int FORWARD = 4;              // queries a thread has in a tile, forward: 64 in all
 constexpr int BACKWARD = 2;             // and in backward's kernel of dQ: 32
+// Blocks that a multiprocessor is to hold at least. Large heads fill its shared memory with one: then a thread may have
+// all the registers it wants, and the compiler must not save some by keeping numbers in memory.
+constexpr int BLOCKS = HEAD > 64 ? 1 : 4;
 constexpr int INNER = HEAD > 96 ? 1 : 2;  // and in the kernel of dK and dV, where four tiles must find room: 16 or 32
 
 __device__ __forceinline__ int key_row(int key) { return key % 4 * 8 + key / 4; }
@@ -49,7 +52,7 @@ __device__ __forceinline__ void load_tile(float* tile, int rows, In<REAL> x, int
 template <int ROWS>
 __device__ __forceinline__ void products(const float* queries, const float* keys, float (&s)[ROWS][4]) {
     int c = threadIdx.x % ACROSS, r = threadIdx.x / ACROSS;
-#pragma unroll 4
+#pragma unroll 2
     for (int d = 0; d < HEAD; d += 4) {
         Four k[4];
 #pragma unroll
@@ -108,7 +111,7 @@ __device__ __forceinline__ Four mask_of(const Dropout& draw, int key, int row) {
 }
 
 // qkv (3, T, N, D) to context (T, N, D) and logs (N, T): log2 of each query's sum of 2^score. Grid (units, N).
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_forward(In<REAL> qkv, In<int> units, Out<REAL> context, Out<float> logs, int T, int N, int D,
                       float scale, unsigned threshold, float keep_scale, uint64 seed, uint64 stream) {
     SHARED_MEMORY(float, shared);
@@ -194,7 +197,7 @@ __device__ __forceinline__ void through_softmax(float (&s)[ROWS][4], float (&dp)
 }
 
 // dqkv[0] (T, N, D). Grid (units of 32 queries, N).
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_backward_queries(In<REAL> qkv, In<REAL> dcontext, In<float> logs, In<float> deltas, In<int> units,
                                Out<REAL> dqkv, int T, int N, int D, float scale, float score_scale, unsigned threshold,
                                float keep_scale, uint64 seed, uint64 stream) {
@@ -267,7 +270,7 @@ __device__ __forceinline__ void weigh_queries(const float* weights, const float*
 }
 
 // dqkv[1] and dqkv[2] (T, N, D). Grid (units of 32 keys, N).
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_backward_keys(In<REAL> qkv, In<REAL> dcontext, In<float> logs, In<float> deltas, In<int> units,
                             Out<REAL> dqkv, int T, int N, int D, float scale, float score_scale, unsigned threshold,
                             float keep_scale, uint64 seed, uint64 stream) {

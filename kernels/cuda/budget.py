@@ -1,6 +1,6 @@
 """What each kernel takes of a GPU, for every architecture: registers, shared memory, and how full the GPU can get.
 
-    python -m minibert.kernels.cuda.budget          # compile everything and write budget.json; some minutes
+    python -m minibert.kernels.cuda.budget          # compile what has changed and write budget.json; minutes
 
 No GPU and no driver are needed, only NVRTC (`pip install 'minibert[nvrtc]'`). The tests hold budget.json against the
 sources: a kernel that starts to spill registers to memory, or takes more than the table says, fails.
@@ -130,10 +130,10 @@ def measure(architecture: str, case: Case) -> dict[str, dict[str, Any]]:
     return result
 
 
-def fingerprint() -> str:
-    """A digest of all sources: the table belongs to these."""
-    files = sorted(path for ending in ("cu", "cuh") for path in sources.FOLDER.glob(f"*.{ending}"))
-    return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()
+def digests() -> dict[str, str]:
+    """A digest of each source with its headers: the table belongs to these."""
+    names = sorted(path.stem for path in sources.FOLDER.glob("*.cu"))
+    return {name: hashlib.sha256(sources.text(name).encode()).hexdigest()[:16] for name in names}
 
 
 def load() -> Mapping[str, Any]:
@@ -143,16 +143,20 @@ def load() -> Mapping[str, Any]:
 
 
 def main() -> int:
-    """Compile everything for every architecture and write the table."""
-    jobs = [(architecture, case) for architecture in ARCHITECTURES for case in cases(architecture)]
+    """Compile what has changed since the table was made, for every architecture, and write the table."""
+    before, now = load() if TABLE.exists() else {"sources": {}}, digests()
+    changed = {name for name in now if before["sources"].get(name) != now[name]}
+    wanted = [(architecture, case) for architecture in ARCHITECTURES for case in cases(architecture)]
+    known = {key: before[key[0]][key[1].name] for key in wanted
+             if key[1].source not in changed and key[1].name in before.get(key[0], {})}  # fmt: skip
+    jobs = [key for key in wanted if key not in known]
     with ProcessPoolExecutor() as pool:
-        measured = pool.map(measure, *zip(*jobs, strict=True))
-        table: dict[str, dict[str, Any]] = {architecture: {} for architecture in ARCHITECTURES}
-        for (architecture, case), kernels in zip(jobs, measured, strict=True):
-            table[architecture][case.name] = kernels
-            sys.stderr.write(f"{architecture} {case.name}\n")
-    lines = [f'  "sources": "{fingerprint()}"']
-    for architecture, rows in table.items():
+        for key, kernels in zip(jobs, pool.map(measure, *zip(*jobs, strict=True)) if jobs else (), strict=True):
+            known[key] = kernels
+            sys.stderr.write(f"{key[0]} {key[1].name}\n")
+    lines = [f'  "sources": {json.dumps(now)}']
+    for architecture in ARCHITECTURES:
+        rows = {case.name: known[key] for key in wanted for place, case in [key] if place == architecture}
         inner = ",\n".join(
             f'    "{name}": {{\n' + ",\n".join(f'      "{k}": {json.dumps(v)}' for k, v in kernels.items()) + "\n    }"
             for name, kernels in rows.items()

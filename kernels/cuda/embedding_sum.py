@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy import int32
 
+from . import activations
 from .launch import ceil_div, contiguous, elementwise, launch, namespace, real
 
 PIECE, COLUMNS = 64, 512
@@ -22,7 +23,7 @@ def embedding_sum_forward(
     """words (V, H), positions (P, H), types (K, H), row numbers (T,): the sum (T, H), and the tables' lengths."""
     numbers = [_numbers(index) for index in (ids, position_ids, type_ids)]
     T, H = numbers[0].shape[0], words.shape[1]
-    y = namespace(words).empty((T, H), dtype=words.dtype)
+    y = namespace(words).empty((T, H), dtype=activations.dtype or words.dtype)
     grid, block = elementwise(T * ceil_div(H, 4))
     arguments = *map(contiguous, (words, positions, types)), *numbers, y, int32(T), int32(H)
     launch("embedding_sum", "embedding_sum_forward", grid, block, arguments, defines={"REAL": real(y)})

@@ -45,6 +45,7 @@ from minibert import backend
 from minibert.backend import Array
 from minibert.optim.clip import norm_and_factor
 from minibert.optim.optimizer import Optimizer, Params, Todo
+from minibert.precision import LossScaler
 
 
 def adam_update(
@@ -88,6 +89,7 @@ class _AdamFamily(Optimizer):
 
     Attributes:
         grad_norm: the global norm that the last step clipped, None if it did not look.
+        loss_scaler: in mixed precision, what the loss was scaled by (see `minibert.precision`); None for no scaling.
     """
 
     decoupled = True
@@ -103,6 +105,7 @@ class _AdamFamily(Optimizer):
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
         self.max_grad_norm = max_grad_norm
         self.grad_norm: float | None = None
+        self.loss_scaler: LossScaler | None = None
 
     def options_error(self, options: Mapping[str, Any]) -> str | None:
         for name in ("lr", "eps", "weight_decay"):
@@ -130,13 +133,18 @@ class _AdamFamily(Optimizer):
         return [{"step": 0, "m": m, "v": v} for m, v in views]
 
     def gradient_factor(self, grads: list[Array]) -> float:
-        if self.max_grad_norm is None:
+        if self.max_grad_norm is None and self.loss_scaler is None:
             self.grad_norm = None
             return 1.0
         kernel = backend.kernel_module("adam", grads)
         if kernel is not None and hasattr(kernel, "norm_and_factor"):  # on a GPU, where both stay: nobody waits
-            self.grad_norm, on_device = kernel.norm_and_factor(grads, self.max_grad_norm)
+            scale, largest = self.loss_scaler and self.loss_scaler.inverse, self.max_grad_norm or math.inf
+            self.grad_norm, on_device = kernel.norm_and_factor(grads, largest, scale)
+            if self.loss_scaler is not None:
+                self.loss_scaler.update(self.grad_norm)
             return on_device  # type: ignore[no-any-return]
+        if self.max_grad_norm is None:
+            raise ValueError(f"{self.name}: loss_scaler is for float32 parameters on a GPU")
         self.grad_norm, factor = norm_and_factor(grads, self.max_grad_norm)
         return factor
 

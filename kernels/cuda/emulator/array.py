@@ -159,7 +159,7 @@ def _on_device(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _operators() -> None:
     """x + y, x @ y, -x, x == y, x += y and so on."""
-    binary = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor"]
+    binary = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor", "lshift", "rshift"]
     for name in [*binary, "eq", "ne", "lt", "le", "gt", "ge", "neg", "pos", "abs", "invert"]:
         function = getattr(operator, f"__{name}__")
         setattr(DeviceArray, f"__{name}__", _method(_on_device(function)))
@@ -202,6 +202,15 @@ class _Namespace:
         """An array of the device; NumPy's are copied onto it, as CuPy would."""
         host = x.host if isinstance(x, DeviceArray) else np.array(x)
         return DeviceArray(np.array(host, dtype) if copy else np.asarray(host, dtype))
+
+    def matmul(self, x: DeviceArray, y: DeviceArray) -> DeviceArray:
+        """As cuBLAS has it for 16-bit numbers: sums in float32, rounded in the end."""
+        a, b = _unwrapped(x), _unwrapped(y)
+        dtype = np.result_type(a, b)
+        if dtype.itemsize != 2:
+            return DeviceArray(np.asarray(np.matmul(a, b)))
+        with np.errstate(over="ignore"):  # infinity, as on a GPU
+            return DeviceArray(np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(dtype))
 
     def empty(self, shape: Any, dtype: Any = np.float64) -> DeviceArray:
         """New memory, every bit set: NaN."""

@@ -1,0 +1,111 @@
+"""Mixed precision on a GPU: activations in 16 bits, parameters, sums and the optimiser in float32.
+
+    scaler = LossScaler()
+    optimizer.loss_scaler = scaler
+    with mixed_precision("float16"):
+        loss = model(**batch).loss
+        scaler.scale(loss).backward()
+    optimizer.step()
+
+float16 holds nothing below 6e-8, and gradients of activations are smaller than that. So the loss is multiplied by a
+large number before backward, and the gradients of the parameters, which are float32, are divided by it again on their
+way into the step. If the number was too large, a gradient is infinite: the step is left out and the number halved;
+after many good steps it is doubled. bfloat16 has float32's range and needs no scaling.
+
+Source: Micikevicius et al., "Mixed Precision Training", 2018, sections 3.1 to 3.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from minibert.autograd import Tensor
+from minibert.backend import Array, device_of, namespace
+
+
+@contextmanager
+def mixed_precision(dtype: str = "float16") -> Iterator[None]:
+    """Context manager: models on a GPU keep their activations in `dtype`, "float16" or "bfloat16".
+
+    Raises:
+        ValueError: another dtype; or bfloat16 without ml_dtypes, which brings it to NumPy and CuPy.
+    """
+    from minibert.kernels.cuda import activations
+
+    before, activations.dtype = activations.dtype, _narrow(dtype)
+    try:
+        yield
+    finally:
+        activations.dtype = before
+
+
+def _narrow(dtype: str) -> Any:
+    if dtype == "float16":
+        return np.dtype(np.float16)
+    if dtype != "bfloat16":
+        raise ValueError(f"mixed precision is in float16 or bfloat16, got {dtype!r}")
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise ValueError("bfloat16 needs ml_dtypes: pip install ml_dtypes") from None
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+class LossScaler:
+    """The number that the loss is multiplied with, kept and changed on the GPU, so that nobody waits.
+
+    Args:
+        initial: the first number.
+        interval: good steps after which it is doubled.
+
+    Raises:
+        ValueError: a number that is not above 0, an interval below 1.
+    """
+
+    def __init__(self, initial: float = 2.0**16, interval: int = 2000) -> None:
+        if not initial > 0 or interval < 1:
+            raise ValueError(f"LossScaler: initial must be above 0 and interval at least 1, got {initial}, {interval}")
+        self.initial, self.interval = initial, interval
+        self._number: Array | None = None  # (1,), on the device of the losses
+        self._good: Array | None = None  # (1,), good steps since the number last changed
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """The loss times the number.
+
+        Raises:
+            ValueError: the loss is not on a GPU.
+        """
+        if device_of(loss.data) != "cuda":
+            raise ValueError("loss scaling is for mixed precision on a GPU, and this loss is on the CPU")
+        if self._number is None:
+            xp = namespace(loss.data)
+            self._number = xp.asarray(np.full(1, self.initial, np.float32))
+            self._good = xp.asarray(np.zeros(1, np.float32))
+        return loss * self._number.reshape(())
+
+    @property
+    def inverse(self) -> Array | None:
+        """(1,): what gradients are multiplied with to take the number out again; None before the first loss."""
+        return None if self._number is None else 1.0 / self._number
+
+    def update(self, norm: Array) -> None:
+        """Learn from a step, whose gradients' norm is this, a single number on the GPU: halve, or perhaps double."""
+        if self._number is None or self._good is None:
+            return
+        xp = namespace(norm)
+        finite = xp.isfinite(norm)
+        good = xp.where(finite, self._good + 1.0, xp.zeros_like(self._good))
+        grown = good >= self.interval
+        factor = xp.where(finite, xp.where(grown, 2.0, 1.0), 0.5)
+        self._number = xp.astype(self._number * factor, xp.float32)
+        self._good = xp.astype(xp.where(grown, xp.zeros_like(good), good), xp.float32)
+
+    def state_dict(self) -> dict[str, float]:
+        """The number and the count of good steps, to be kept with a checkpoint."""
+        if self._number is None or self._good is None:
+            return {"number": self.initial, "good": 0.0}
+        return {"number": float(self._number[0]), "good": float(self._good[0])}

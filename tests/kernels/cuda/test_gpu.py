@@ -1,0 +1,67 @@
+"""What only a real GPU can show (`pytest -m gpu`); the parity tests beside this file run there, too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from minibert import BertForPreTraining
+from minibert.kernels.cuda import attention, dropout
+from minibert.kernels.cuda.emulator import why_not
+from minibert.optim import BertAdam, decay_groups
+from tests import tiny
+from tests.kernels.cuda.devices import DROPOUT, KEY, Emulator, Gpu, fused, normal
+
+pytestmark = pytest.mark.gpu
+
+
+def test_a_training_step_waits_for_nothing() -> None:
+    """While the GPU is kept busy by something else, a whole step is handed to it and comes back."""
+    import cupy
+
+    model: Any = tiny.model(BertForPreTraining, dtype="float32").train().to("cuda")
+    batch, optimizer = tiny.batch(), BertAdam(decay_groups(model, 0.01))
+
+    def step() -> Any:
+        out = model(**batch.inputs, labels=batch.labels, next_sentence_label=batch.relation)
+        out.loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return out.loss
+
+    step()  # compiled
+    stream = cupy.cuda.get_current_stream()
+    stream.synchronize()
+    # a kernel that keeps the GPU busy: if the step came to its end before it, nobody has waited
+    cupy.RawKernel(
+        'extern "C" __global__ void spin(long long n) { long long t = clock64(); while (clock64() - t < n); }', "spin"
+    )((1,), (1,), (np.int64(2_000_000_000),))
+    loss = step()
+    assert not stream.done, "the step has waited for the GPU"
+    assert np.isfinite(float(loss.numpy()))
+
+
+def test_the_current_stream_is_used() -> None:
+    import cupy
+
+    x = cupy.asarray(normal(np.random.default_rng(0), 100, 64))
+    with cupy.cuda.Stream(non_blocking=True) as stream:
+        y, _ = dropout.dropout_forward(x, p=0.5, key=KEY)
+        stream.synchronize()
+        assert int((y == 0).sum()) > 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_the_emulator_tells_the_truth(dtype: Any) -> None:
+    """The same launch on both: as far apart as exp2 in hardware and in the C library."""
+    if (reason := why_not()) is not None:
+        pytest.skip(reason)
+    rng = np.random.default_rng(0)
+    qkv, dcontext = normal(rng, 3, 150, 2, 64).astype(dtype), normal(rng, 150, 2, 64).astype(dtype)
+    places = (Gpu(), Emulator())
+    ours, emulated = (fused(d, attention, "attention", [qkv], dcontext, starts=[0, 150], **DROPOUT) for d in places)
+    for a, b in zip(ours, emulated, strict=True):
+        tolerance = 1e-5 if dtype is np.float32 else 1e-2
+        np.testing.assert_allclose(a.astype(np.float32), b.astype(np.float32), atol=tolerance)
