@@ -31,7 +31,8 @@ def _few_rows_of_several(first: int, end: int, x: np.ndarray, weights: Saved, bi
     for i, weight in enumerate(weights):
         a, b = max(first - i * O, 0), min(end - i * O, O)
         if a < b:
-            few_rows(a, b, *inputs(x, weight, biases[i]), y[i])
+            arrays = inputs(x, weight, biases[i])
+            few_rows(a, b, arrays[0], arrays[1], arrays[2], y[i])
 
 
 def projections_backward(dy: np.ndarray, saved: Saved, needs: tuple[bool, ...]) -> tuple[np.ndarray | None, ...]:

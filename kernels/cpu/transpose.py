@@ -34,6 +34,9 @@ def _square(typing_context: Any, target: Any, source: Any, i: Any, j: Any) -> An
     return types.void(target, source, types.intp, types.intp), codegen
 
 
+square: Any = _square  # to a type checker, an intrinsic takes its typing context too
+
+
 def _exchange(builder: Any, rows: list[Any]) -> list[Any]:
     """The transpose of a square of registers."""
     lanes, step = len(rows), 1
@@ -57,7 +60,7 @@ def transpose_into(target: Any, source: Any, rows: int, columns: int) -> None:
     whole_rows, whole_columns = rows // lanes * lanes, columns // lanes * lanes
     for j in range(0, whole_columns, lanes):
         for i in range(0, whole_rows, lanes):
-            _square(target, source, i, j)
+            square(target, source, i, j)
         for c in range(j, j + lanes):
             for r in range(whole_rows, rows):
                 target[r, c] = source[c, r]

@@ -25,7 +25,7 @@ def evaluate_model(
     name: str,
     path: Path,
     *,
-    max_length: int = 128,
+    max_length: int | None = None,
     examples: int | None = None,
     batch_size: int = 32,
     seed: int = 0,
@@ -39,6 +39,8 @@ def evaluate_model(
         path: a folder that `minibert prepare` wrote, with the model's own vocabulary; or a text file, or a folder of
             them: then every file is a document. A single document has no negative pairs, so that there is no figure for
             next sentences.
+        max_length: S, the most tokens of an example; None for as many as the model takes, but not above 512, the
+            length of the paper's examples.
         seed: of pairs and masks.
         on_batch, examples, batch_size: as `evaluate`.
 
@@ -48,6 +50,8 @@ def evaluate_model(
     model, has_sentences = _load(name)
     tokenizer = BertTokenizer.from_pretrained(name)
     longest = model.config.max_position_embeddings
+    if max_length is None:
+        max_length = min(longest, 512)
     if max_length > longest:
         raise CheckpointError(f"{name} takes at most {longest} tokens, and examples of {max_length} were asked for")
     with tempfile.TemporaryDirectory(prefix="minibert-evaluate-") as scratch:

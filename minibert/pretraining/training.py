@@ -163,11 +163,10 @@ class Trainer:
             self.metrics = Metrics(run / "metrics.jsonl", step=self.step)
 
     def _open_held_out(self) -> PretrainingData | None:
-        """Held-out examples, as long as those of most steps. Raises RunError if the vocabulary is another one."""
+        """Held-out examples, as long as the longest of training. Raises RunError if the vocabulary is another one."""
         if self.recipe.data.held_out is None:
             return None
-        counts = self.recipe.phase_steps()
-        phase = self.recipe.phases[counts.index(max(counts))]
+        phase = max(self.recipe.phases, key=lambda phase: phase.max_length)
         made = open_data(self.recipe.data.held_out, self.recipe, phase, seed=HELD_OUT_SEED)
         if made.vocabulary_size != self.data.vocabulary_size:
             raise RunError(

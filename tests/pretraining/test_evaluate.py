@@ -119,7 +119,8 @@ def test_a_model_without_the_sentence_head(prepared: Path, checkpoint: Path, tmp
 
 def test_what_does_not_fit(checkpoint: Path, prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="takes at most 32 tokens, and examples of 128 were asked for"):
-        evaluate_model(str(checkpoint), prepared)
+        evaluate_model(str(checkpoint), prepared, max_length=128)
+    assert evaluate_model(str(checkpoint), prepared) == evaluate_model(str(checkpoint), prepared, max_length=32)
     other = save(tmp_path / "other", BertForPreTraining)
     BertTokenizer([*toy.SPECIAL, *reversed(toy.VOCAB[5:])]).save_pretrained(other)
     with pytest.raises(DataError, match="prepared with another vocabulary than that of"):
