@@ -85,7 +85,8 @@ class LossScaler:
             xp = namespace(loss.data)
             self._number = xp.asarray(np.full(1, self.initial, np.float32))
             self._good = xp.asarray(np.zeros(1, np.float32))
-        return loss * self._number.reshape(())
+        scaled: Tensor = loss * self._number.reshape(())
+        return scaled
 
     @property
     def inverse(self) -> Array | None:

@@ -84,8 +84,8 @@ def cases(architecture: str) -> Iterator[Case]:
         for head in (64, 80, 128):
             plain = kind == "float" or (kind, architecture) == ("bfloat16", "sm_75")
             source = "attention" if plain else "attention_half"
-            names = ("attention_forward", "attention_backward_queries", "attention_backward_keys")
-            blocks = tuple((name, attention.THREADS, attention.shape(source, name, head)[1]) for name in names)
+            tiled = ("attention_forward", "attention_backward_queries", "attention_backward_keys")
+            blocks = tuple((name, attention.THREADS, attention.shape(source, name, head)[1]) for name in tiled)
             yield Case(source, (("HEAD", head), *defines), (*blocks, ("attention_delta", attention.THREADS, 0)))
     adam = ("adam_step", 256, 0), ("sum_of_squares", 256, 32), ("norm_and_factor", 256, 2048)
     yield Case("adam", (("REAL", "float"),), adam)
