@@ -31,7 +31,7 @@ constexpr int FORWARD = 4;              // queries a thread has in a tile, forwa
 constexpr int BACKWARD = 2;             // and in backward's kernel of dQ: 32
 // Blocks that a multiprocessor is to hold at least. Large heads fill its shared memory with one: then a thread may have
 // all the registers it wants, and the compiler must not save some by keeping numbers in memory.
-constexpr int BLOCKS = HEAD > 64 ? 1 : 4;
+constexpr int BLOCKS = HEAD > 64 ? 1 : 3;
 constexpr int INNER = HEAD > 96 ? 1 : 2;  // and in the kernel of dK and dV, where four tiles must find room: 16 or 32
 
 __device__ __forceinline__ int key_row(int key) { return key % 4 * 8 + key / 4; }
