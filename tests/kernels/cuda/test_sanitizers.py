@@ -63,6 +63,8 @@ def test_a_planted_fault_is_seen(
     monkeypatch.setattr(sources, "read", lambda name: read(name).replace(fault.right, fault.wrong))
     sources.text.cache_clear()
     try:
-        assert any(says in replay(launch, sanitizer) for launch in found if launch.source == fault.source)
+        # A race is seen if the two threads meet within what the sanitizer remembers: mostly, not each time.
+        tries = (launch for _ in range(10) for launch in found if launch.source == fault.source)
+        assert any(says in replay(launch, sanitizer) for launch in tries)
     finally:
         sources.text.cache_clear()
