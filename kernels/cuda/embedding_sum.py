@@ -8,7 +8,7 @@ from typing import Any
 from numpy import int32
 
 from . import activations
-from .launch import ceil_div, contiguous, elementwise, launch, namespace, real
+from .launch import WARP, ceil_div, contiguous, elementwise, launch, namespace, real
 
 PIECE, COLUMNS = 64, 512
 """As in embedding_sum.cu: tokens in a piece, and columns of a block."""
@@ -52,7 +52,7 @@ def scatter_add(ids: Any, dy: Any, length: int, *, in_order: bool | None = None)
         return table
     order = _numbers(xp.argsort(ids, kind="stable"))
     partial = xp.empty((2 * ceil_div(T, PIECE), H), dtype="float32")
-    grid, block = (T, ceil_div(H, COLUMNS)), (COLUMNS // 4,)
+    grid, block = (T, ceil_div(H, COLUMNS)), (min(COLUMNS // 4, ceil_div(H, 4 * WARP) * WARP),)
     launch("embedding_sum", "scatter_pieces", grid, block, (dy, order, ids, table, partial, *sizes), defines=defines)
     launch("embedding_sum", "scatter_join", grid, block, (partial, order, ids, table, *sizes), defines=defines)
     return table
