@@ -40,7 +40,7 @@ oracle-explicit: $(ORACLE_VENV)/.oracle ## those about models once more, with ev
 	  tests/parity/test_models.py tests/parity/test_training.py tests/parity/test_rxnfp.py tests/parity/test_checkpoint.py
 
 bounds: $(VENV)/.test ## the kernels' tests with every array access checked, and with rubbish in new memory
-	MALLOC_PERTURB_=1 NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(PY) $(PYTEST) tests/kernels $(ARGS)
+	MALLOC_PERTURB_=1 NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(PY) $(PYTEST) tests/kernels --ignore tests/kernels/cuda tests/pretraining/test_pairs.py $(ARGS)
 
 kills: $(VENV)/.test ## a pretraining run killed 100 times at random instants: it ends at the same bits
 	$(PY) -m tests.pretraining.kills --kills 100

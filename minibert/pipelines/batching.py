@@ -89,7 +89,7 @@ def progress(total: int, task: str) -> Iterator[Callable[[int], object]]:
     if total < ROWS_WORTH_A_BAR or not sys.stderr.isatty():
         yield lambda done: None
         return
-    from tqdm import tqdm  # type: ignore[import-untyped]  # comes with huggingface_hub
+    from tqdm import tqdm  # comes with huggingface_hub
 
     with tqdm(total=total, desc=task, unit="row", leave=False) as bar:
         yield bar.update
