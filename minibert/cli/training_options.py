@@ -59,7 +59,7 @@ def _evaluate(commands: Any, command: MakeCommand, count: Count) -> None:
     kinds = "a folder that `minibert prepare` wrote; or text, a file or a folder"
     p.add_argument("--data", required=True, metavar="PATH", help=kinds)
     p.add_argument(
-        "--max-length", type=count, metavar="N", help="the most tokens of an example (what the model takes, at most 512)"
+        "--max-length", type=count, metavar="N", help="the most tokens of an example (the model's own, at most 512)"
     )
     p.add_argument("--examples", type=count, metavar="N", help="how many examples (all)")
     p.add_argument("--batch-size", type=count, default=32, metavar="N", help="examples at once (32)")
