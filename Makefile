@@ -45,6 +45,9 @@ bounds: $(VENV)/.test ## the kernels' tests with every array access checked, and
 kills: $(VENV)/.test ## a pretraining run killed 100 times at random instants: it ends at the same bits
 	$(PY) -m tests.pretraining.kills --kills 100
 
+budget: $(VENV)/.nvrtc ## compile the CUDA kernels for each kind of GPU: no warnings, no spills, the registers of the table
+	$(PY) $(PYTEST) tests/kernels/cuda/test_budget.py $(ARGS)
+
 notebooks: $(VENV)/.test ## run every notebook from top to bottom
 	@set -e; shopt -s nullglob; for notebook in notebooks/*.ipynb; do \
 	  echo "$$notebook"; $(VENV)/bin/jupyter execute "$$notebook"; done
@@ -96,6 +99,11 @@ $(VENV)/.test: $(VENV)/.core
 	@$(PY) $(PIP_INSTALL) -e '.[test]'
 	@touch $@
 
+$(VENV)/.nvrtc: $(VENV)/.test
+	@echo "installing NVIDIA's compiler into $(VENV)"
+	@$(PY) $(PIP_INSTALL) -e '.[test,nvrtc]'
+	@touch $@
+
 $(VENV)/.lint: $(VENV)/.core
 	@echo "installing ruff and mypy into $(VENV)"
 	@$(PY) $(PIP_INSTALL) -e '.[lint]'
@@ -106,4 +114,4 @@ $(ORACLE_VENV)/.oracle: pyproject.toml hatch_build.py | $(ORACLE_VENV)/.created
 	@$(ORACLE_VENV)/bin/python $(PIP_INSTALL) $(TORCH) -e '.[test,oracle]'
 	@touch $@
 
-.PHONY: help demo test lint types oracle oracle-explicit bounds kills notebooks wheel size import-time clean
+.PHONY: help demo test lint types oracle oracle-explicit bounds budget kills notebooks wheel size import-time clean
