@@ -20,7 +20,7 @@ PYTEST := -m pytest -n $(JOBS) --dist loadgroup
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.core ## two published checkpoints at work, as tables, without torch
+demo: $(VENV)/.core ## the model that comes along and two published ones at work, as tables, without torch
 	$(PY) -m minibert.demo
 
 test: $(VENV)/.test ## every test that needs no torch

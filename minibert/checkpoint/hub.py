@@ -1,4 +1,4 @@
-"""Where a checkpoint lies: a folder on this machine, or a repository of the Hugging Face hub.
+"""Where a checkpoint lies: a folder on this machine, in this package, or a repository of the Hugging Face hub.
 
 `huggingface_hub` does the fetching, so its cache (HF_HOME, HF_HUB_CACHE), its offline mode (HF_HUB_OFFLINE), its
 login (HF_TOKEN) and its progress bars are the ones people know, and what another library has fetched is not fetched
@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from minibert.checkpoint.errors import CheckpointError, one_line
+from minibert.models import bundled
 
 __all__ = ["CONFIG_FILES", "TOKENIZER_FILES", "WEIGHT_FILES", "resolve"]
 
@@ -53,7 +54,8 @@ def resolve(
     """The folder that holds a checkpoint; a name on the hub is fetched first.
 
     Args:
-        name_or_folder: a folder, which is returned as it is, or a hub name such as "google-bert/bert-base-cased".
+        name_or_folder: a folder, which is returned as it is; one of `minibert.models.MODELS`; or a hub name such as
+            "google-bert/bert-base-cased".
         files: the files that are wanted. Those that the repository has are fetched, at least one must be there. Of the
             `WEIGHT_FILES` among them only the best one is fetched, with its shards.
         revision: branch, tag or commit of the hub repository; its main branch if None.
@@ -77,6 +79,8 @@ def resolve(
         raise CheckpointError(f"{one_line(name_or_folder, 80)} is no usable path: {one_line(error, 100)}") from error
     if not isinstance(name_or_folder, str) or _looks_like_a_path(name_or_folder):
         raise CheckpointError(f"there is no folder {folder}; expected a folder with config.json and model.safetensors")
+    if (ours := bundled(name_or_folder)) is not None:
+        return ours
     repository = _Repository(
         name_or_folder, revision, None if cache_dir is None else str(Path(cache_dir).expanduser()), token
     )

@@ -73,10 +73,11 @@ def _command(commands: Any, name: str, run: str, about: str, example: str) -> Pa
     return parser
 
 
-def _source(parser: Parser) -> None:
-    """Where a model comes from."""
+def _source(parser: Parser, default: str | None = None) -> None:
+    """Where a model comes from. `default`: what it is when none is named, in words."""
     where = parser.add_argument_group("the model")
-    where.add_argument("--model", "-m", required=True, help="a folder, or a name on the hub")
+    told = "a folder, or a name on the hub" + (f"; without it, {default}" if default else "")
+    where.add_argument("--model", "-m", required=default is None, help=told)
     _hub(where)
 
 
@@ -86,9 +87,9 @@ def _hub(where: Any) -> None:
     where.add_argument("--offline", action="store_true", help="use what the cache has, download nothing")
 
 
-def _compute(parser: Parser) -> None:
+def _compute(parser: Parser, default_model: str | None = None) -> None:
     """How it computes."""
-    _source(parser)
+    _source(parser, default_model)
     how = parser.add_argument_group("computing")
     how.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="precision (float32)")
     how.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where (cpu)")
@@ -125,12 +126,17 @@ def _fill_mask(commands: Any) -> None:
         "fill-mask",
         "tasks:fill_mask",
         "words that fit where a text has [MASK]",
-        'minibert fill-mask --model bert-base-cased "Hello I\'m a [MASK] model."',
+        'minibert fill-mask "The [MASK] sat on the throne."\n'
+        '  minibert fill-mask --model bert-base-cased "Hello I\'m a [MASK] model."',
     )
     _texts(p)
     p.add_argument("--top-k", type=_count, default=5, metavar="N", help="how many words for each [MASK] (5)")
     p.add_argument("--targets", type=_words, metavar="WORD,WORD", help="choose among these words only")
-    _compute(p)
+    _compute(
+        p,
+        "minibert-mini-cased, a small English model that comes with the package and knows the language of old books; "
+        "for the model most people mean by BERT, say --model bert-base-cased, which is downloaded (436 MB)",
+    )
 
 
 def _features(commands: Any) -> None:

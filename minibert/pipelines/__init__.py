@@ -13,6 +13,7 @@ import os
 from typing import Any
 
 from minibert.bert import BertPreTrainedModel
+from minibert.models import MINI
 from minibert.pipelines.base import Options, Pipeline, PipelineException
 from minibert.pipelines.feature_extraction import FeatureExtractionPipeline
 from minibert.pipelines.fill_mask import FillMaskPipeline
@@ -47,8 +48,8 @@ TASKS: dict[str, type[Pipeline]] = {
 }
 ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
 
-DEFAULT_MODELS: dict[str, str] = {}
-"""The model of a task when none is named. The library brings none, so one must be named."""
+DEFAULT_MODELS: dict[str, str] = {"fill-mask": MINI}
+"""The model of a task when none is named: the one that comes with the package, for what it can do by itself."""
 
 
 def pipeline(
@@ -69,6 +70,7 @@ def pipeline(
     Args:
         task: a key of `TASKS`, or "sentiment-analysis" (text-classification), "ner" (token-classification).
         model: a folder, a name on the hub, or a model object, which is used as it is (and put into evaluation mode).
+            None is the task's default of `DEFAULT_MODELS`: for fill-mask the small model that comes with the package.
         tokenizer: a folder, a name, or an object; by default the one beside the model.
         device: "cpu" or "cuda"; by default the CPU, or where a given model is.
         dtype: "float32" or "float64"; by default float32, or what a given model has.

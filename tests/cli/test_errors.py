@@ -139,7 +139,7 @@ def test_a_terminal_is_not_waited_for(
 def test_unknown_words_of_command(refused: Refused, broken: Path) -> None:
     assert refused().startswith("which command? fill-mask, features, ")
     assert "invalid choice: 'fill-in'" in refused("fill-in")
-    assert "required: --model" in refused("fill-mask", "a [MASK]")
+    assert "required: --model" in refused("classify", "a text")
     assert refused("fill-mask", "-m", broken, "--tokp=3", "a [MASK]") == (
         "unrecognized arguments: --tokp=3; see minibert fill-mask --help"
     )
