@@ -8,7 +8,7 @@
     [[phases]]                  # one or more: share (of the steps) or steps, max_length, batch_size, accumulation
     [optimizer]                 # name, lr, betas, eps, weight_decay, max_grad_norm
     [schedule]                  # steps, warmup, decay
-    [start]                     # initialisation, and which parts of it
+    [start]                     # initialisation, and which parts of it; or the checkpoint to go on from
 
 Every key is checked, and one that is not known is an error that names the nearest known one: a misspelt rate must not
 become a default for a month. Files read and written by `minibert.pretraining.recipe_file`.
@@ -106,7 +106,7 @@ class Phase:
 
 OPTIMIZERS = ("adamw", "adam", "bertadam")
 DECAYS = ("linear", "google", "constant")
-INITIALISATIONS = ("normal", "cooccurrence")
+INITIALISATIONS = ("normal", "cooccurrence", "checkpoint")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +159,15 @@ class StartPart:
     """What the weights are before the first step.
 
     Attributes:
-        initialisation: "normal", as in the paper, or "cooccurrence": `minibert.pretraining.cooccurrence` sets
-            words: the word embeddings, positions: the position embeddings, neighbours: the first layer's attention.
+        initialisation: "normal", as in the paper;
+            "cooccurrence": `minibert.pretraining.cooccurrence` sets words: the word embeddings, positions: the position
+            embeddings, neighbours: the first layer's attention; or
+            "checkpoint": those of a trained model (`minibert.pretraining.continuation`).
+        checkpoint: its folder or name.
     """
 
     initialisation: str = "normal"
+    checkpoint: str | None = None
     words: bool = True
     positions: bool = True
     neighbours: bool = True
@@ -172,6 +176,8 @@ class StartPart:
         known = ", ".join(INITIALISATIONS)
         _need(self.initialisation in INITIALISATIONS, f"start.initialisation must be one of {known}",
               self.initialisation)  # fmt: skip
+        _need((self.checkpoint is not None) == (self.initialisation == "checkpoint"),
+              'start.checkpoint goes with initialisation = "checkpoint"', self.checkpoint)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -268,7 +274,7 @@ class Recipe:
         return len(self.phases) - 1
 
 
-_FREE = ("save_every", "keep", "data.folder", "data.held_out")
+_FREE = ("save_every", "keep", "data.folder", "data.held_out", "start.checkpoint")
 """What may differ between a saved state and the recipe that goes on with it: it changes nothing in the outcome."""
 
 

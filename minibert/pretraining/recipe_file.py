@@ -71,6 +71,11 @@ def _absolute(values: dict[str, Any], base: Path) -> None:
         for key in ("folder", "held_out"):
             if isinstance(data.get(key), str):
                 data[key] = str((base / Path(data[key]).expanduser()).absolute())
+    start = values.get("start")
+    if isinstance(start, dict) and isinstance(start.get("checkpoint"), str):
+        folder = base / Path(start["checkpoint"]).expanduser()
+        if folder.is_dir():  # else it is a name
+            start["checkpoint"] = str(folder.absolute())
 
 
 def _set(values: dict[str, Any], setting: str) -> None:

@@ -184,6 +184,10 @@ class Trainer:
             start_from_cooccurrence(
                 self.model, self.data, words=part.words, positions=part.positions, neighbours=part.neighbours
             )
+        elif part.checkpoint is not None:
+            from minibert.pretraining.continuation import start_from_checkpoint
+
+            start_from_checkpoint(self.model, part.checkpoint, self.tokenizer)
 
     def _restore(self, saved: Saved) -> None:
         facts = saved.facts
