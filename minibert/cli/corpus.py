@@ -10,6 +10,7 @@ from typing import Any
 
 from minibert.cli.arguments import CommandError
 from minibert.cli.printing import print_facts, print_json, print_line
+from minibert.models import MODELS, bundled
 from minibert.pretraining.corpus import Corpus
 from minibert.pretraining.prepare import HELD_OUT, TRAIN, prepare_corpus
 from minibert.pretraining.vocabulary import train_vocabulary
@@ -67,7 +68,10 @@ def _tokenizer(given: argparse.Namespace) -> BertTokenizer:
     path = Path(given.vocab).expanduser()
     case: dict[str, Any] = {} if given.cased is None else {"do_lower_case": not given.cased}
     if not path.exists():
-        raise CommandError(f"{path}: there is no such vocabulary")
+        path = bundled(given.vocab) or path
+    if not path.exists():
+        known = ", ".join(MODELS)
+        raise CommandError(f"{path}: there is no such vocabulary; expected a folder, a vocab.txt, or one of {known}")
     if path.is_file() and not case:
         raise CommandError(f"{path} does not say whether it is cased: add --cased or --uncased")
     return BertTokenizer.from_pretrained(path, **case)

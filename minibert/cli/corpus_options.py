@@ -45,7 +45,9 @@ def _prepare(commands: Any, command: MakeCommand, count: Count) -> None:
         "minibert prepare books/ --vocab vocabulary/ --held-out emma.txt --out data/",
     )
     _corpus(p)
-    p.add_argument("--vocab", required=True, metavar="V", help="a tokenizer's folder, or a vocab.txt")
+    p.add_argument(
+        "--vocab", required=True, metavar="V", help="a tokenizer's folder, a vocab.txt, or minibert-mini-cased"
+    )
     _case(p, required=False)
     p.add_argument("--shard-tokens", type=count, default=1 << 23, metavar="N", help="tokens of a file (8388608)")
     where = "a new folder; with --held-out it gets FOLDER/train and FOLDER/held-out"

@@ -10,7 +10,7 @@
     [schedule]                  # steps, warmup, decay
     [start]                     # initialisation, and which parts of it; or the checkpoint to go on from
 
-Every key is checked, and one that is not known is an error that names the nearest known one: a misspelt rate must not
+Every key is checked, and one that is not known is an error that names a known one near it: a misspelt rate must not
 become a default for a month. Files read and written by `minibert.pretraining.recipe_file`.
 """
 
@@ -349,5 +349,6 @@ def _value(hint: Any, value: Any, name: str) -> Any:
 
 
 def _unknown(name: str, known: Any, where: str) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)
-    return f"unknown key {where}{name}; did you mean {where}{near[0]}? The keys are {', '.join(sorted(known))}"
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)  # a far one would mislead
+    guess = f"did you mean {where}{near[0]}? The keys are" if near else "the keys are"
+    return f"unknown key {where}{name}; {guess} {', '.join(sorted(known))}"

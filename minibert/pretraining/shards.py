@@ -216,6 +216,8 @@ def read_index(folder: Path) -> dict[str, Any]:
         told = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{folder} has no {INDEX}: make the folder with `minibert prepare`") from None
+    except NotADirectoryError:
+        raise DataError(f"{folder} is a file, and prepared data is a folder: `minibert prepare` makes it") from None
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {path}: {one_line(error)}") from None
     if not isinstance(told, dict) or told.get("format") != FORMAT or not told.get("shards"):

@@ -51,6 +51,14 @@ def test_texts_to_examples(books: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert len(told["skipped"]) == 1
 
 
+def test_the_vocabulary_of_the_model_that_comes_along(books: Path, tmp_path: Path) -> None:
+    from minibert.models import MINI
+
+    assert run("prepare", books, "--vocab", MINI, "--out", tmp_path / "data", "--quiet") == 0
+    theirs, ours = (BertTokenizer.from_pretrained(name) for name in (tmp_path / "data", MINI))
+    assert theirs.get_vocab() == ours.get_vocab()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

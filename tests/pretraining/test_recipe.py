@@ -47,7 +47,7 @@ def test_those_that_come_along() -> None:
     ("change", "message"),
     [
         ({"optimiser": {}}, "unknown key optimiser; did you mean optimizer?"),
-        ({"optimizer": {"learning_rate": 1e-3}}, "unknown key optimizer.learning_rate; did you mean"),
+        ({"optimizer": {"learning_rate": 1e-3}}, "unknown key optimizer.learning_rate; the keys are betas, eps, lr"),
         ({"optimizer": {"weight_decays": 0.1}}, "did you mean optimizer.weight_decay?"),
         ({"optimizer": {"lr": "fast"}}, "optimizer.lr must be a number, got 'fast'"),
         ({"optimizer": {"lr": True}}, "optimizer.lr must be a number, got True"),

@@ -76,6 +76,8 @@ def test_missing(folder: Path, tmp_path: Path) -> None:
     (folder / "data.json").unlink()
     with pytest.raises(DataError, match="has no data.json: make the folder with `minibert prepare`"):
         data(folder)
+    with pytest.raises(DataError, match=r"vocab\.txt is a file, and prepared data is a folder"):
+        read_index(folder / "vocab.txt")
     with pytest.raises(DataError, match="has no data.json"):
         data(tmp_path / "nowhere")
 
