@@ -14,7 +14,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "minibert.autograd": ("Op", "Tensor", "enable_grad", "is_grad_enabled", "no_grad"),
-    "minibert.backend": ("get_num_threads", "kernels_off", "set_num_threads"),
+    "minibert.backend": (
+        "get_float32_matmul_precision",
+        "get_num_threads",
+        "kernels_off",
+        "set_float32_matmul_precision",
+        "set_num_threads",
+    ),
     "minibert.bert": ("BertModel", "BertPreTrainedModel"),
     "minibert.config": ("BertConfig",),
     "minibert.gradcheck": ("GradcheckError", "gradcheck"),
@@ -57,6 +63,7 @@ __all__ = [
     "__version__",
     "clip_grad_norm",
     "enable_grad",
+    "get_float32_matmul_precision",
     "get_num_threads",
     "gradcheck",
     "is_grad_enabled",
@@ -64,12 +71,19 @@ __all__ = [
     "manual_seed",
     "no_grad",
     "pipeline",
+    "set_float32_matmul_precision",
     "set_num_threads",
 ]
 
 if TYPE_CHECKING:  # the same names, for editors and type checkers
     from minibert.autograd import Op, Tensor, enable_grad, is_grad_enabled, no_grad
-    from minibert.backend import get_num_threads, kernels_off, set_num_threads
+    from minibert.backend import (
+        get_float32_matmul_precision,
+        get_num_threads,
+        kernels_off,
+        set_float32_matmul_precision,
+        set_num_threads,
+    )
     from minibert.bert import BertModel, BertPreTrainedModel
     from minibert.config import BertConfig
     from minibert.gradcheck import GradcheckError, gradcheck

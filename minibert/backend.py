@@ -234,6 +234,7 @@ class _Switch(threading.local):
             raise ValueError(f"MINIBERT_KERNELS must be auto, always or never, got {mode!r}")
         self.on = mode != "never"
         self.smallest = 0 if mode == "always" else SMALL
+        self.matmul_precision = "highest"
 
 
 _switch = _Switch()
@@ -287,6 +288,30 @@ def kernels_off() -> Iterator[None]:
         yield
     finally:
         _switch.on = before
+
+
+MATMUL_PRECISIONS = ("highest", "medium")
+
+
+def set_float32_matmul_precision(precision: str) -> None:
+    """How exact the products of float32 matrices are, as PyTorch's function of this name.
+
+    Args:
+        precision: "highest", in float32; or "medium": kernels on the CPU may round the two factors to bfloat16 (three
+            digits, sums in float32) where the processor has an instruction for that, and be nearly twice as fast.
+            Meant for training; explicit ops, attention and products of few rows are exact either way.
+
+    Raises:
+        ValueError: another word.
+    """
+    if precision not in MATMUL_PRECISIONS:
+        raise ValueError(f"the precision of products is {' or '.join(MATMUL_PRECISIONS)}, got {precision!r}")
+    _switch.matmul_precision = precision
+
+
+def get_float32_matmul_precision() -> str:
+    """ "highest" or "medium"."""
+    return _switch.matmul_precision
 
 
 def set_num_threads(threads: int) -> None:

@@ -70,13 +70,19 @@ def _units(first: int, end: int, A: Any, B: Any, bias: Any, C: Any, row_parts: i
             _block(A[top:bottom], B, j, target, panel, add)
         else:  # whole vectors would run over the end of the row
             _block(A[top:bottom], B, j, edge[: bottom - top], panel, False)
-        for i in range(bottom - top):
-            row = target[i]
-            if not whole:
-                for c in range(columns):
-                    row[c] = edge[i, c] + (row[c] if add else 0)
-            for c in range(min(columns, bias.shape[0])):
-                row[c] += bias[j + c]
+        close(target, edge, bias[j : j + columns], whole, add)
+
+
+@njit(nogil=True, cache=True)
+def close(C: Any, edge: Any, bias: Any, whole: bool, add: bool) -> None:
+    """What is left of a block of C: to copy it from `edge`, if it is not `whole`, and the bias, if there is one."""
+    for i in range(C.shape[0]):
+        row = C[i]
+        if not whole:
+            for c in range(C.shape[1]):
+                row[c] = edge[i, c] + (row[c] if add else 0)
+        for c in range(bias.shape[0]):
+            row[c] += bias[c]
 
 
 @njit(nogil=True, cache=True)
@@ -90,13 +96,13 @@ def _block(A: Any, B: Any, j: int, C: Any, panel: Any, add: bool) -> None:
         next_k, next_j = (k + DEPTH, j) if k + DEPTH < K else (0, j + WIDTH)
         rest = B[next_k : next_k + DEPTH, next_j : next_j + WIDTH]
         for share in range(SHARES):
-            _ask(rest, share)
+            ask(rest, share)
             i, end = M * share // SHARES, M * (share + 1) // SHARES
             product(loose(C[i:]), loose(A[i:, k : k + depth]), loose(panel), end - i, columns, depth, add or k > 0)
 
 
 @njit(nogil=True, cache=True)
-def _ask(B: Any, share: int) -> None:
+def ask(B: Any, share: int) -> None:
     """Ask for one of SHARES parts of a piece of B, along whatever lies together in it."""
     rows, columns = B.shape
     line = 64 // B.itemsize

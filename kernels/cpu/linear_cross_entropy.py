@@ -18,9 +18,8 @@ import numpy as np
 from numba import njit
 
 from . import arrays, threads
-from .gemm import gemm
 from .layer_norm import BLOCK, add_blocks
-from .matmul import linear, matmul
+from .matmul import linear, matmul, multiply
 from .softmax import row_exp, row_max
 
 ROWS = 512
@@ -113,7 +112,7 @@ def _blocks(inputs: tuple[Any, ...], needs: tuple[bool, ...]) -> tuple[Any, tupl
         if dx is not None:
             matmul(dscores, weight, dx[first:end])
         if dweight is not None:
-            gemm(dscores.T, x[first:end], None, dweight, add=first > 0)
+            multiply(dscores.T, x[first:end], None, dweight, add=first > 0)
     if dweight is not None and M == 0:
         dweight[:] = 0
     return losses, (dx, dweight, _sum(partial) if needs[2] else None)

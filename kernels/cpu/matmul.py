@@ -1,7 +1,8 @@
-"""Matrix products on the kernels' threads: which of the two ways, and what goes with them.
+"""Matrix products on the kernels' threads: which way, and what goes with them.
 
 Large ones run in register tiles over packed panels (`gemm.py`). With few rows (a single short sentence) copying the
-weights into panels would cost more than it saves: `few_rows.py` takes them as they lie in memory.
+weights into panels would cost more than it saves: `few_rows.py` takes them as they lie in memory. Where the user allows
+it (`set_float32_matmul_precision`) large ones of float32 are rounded to bfloat16 on their way (`bfloat16_gemm.py`).
 """
 
 from __future__ import annotations
@@ -9,8 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from minibert.backend import get_float32_matmul_precision
+
 from . import threads
 from .arrays import inputs
+from .bfloat16 import FAST
+from .bfloat16_gemm import bfloat16_gemm
 from .few_rows import FEW_ROWS, few_rows
 from .gemm import gemm
 
@@ -33,15 +38,23 @@ def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, out: np.n
         b = np.zeros(outputs, x.dtype) if bias is None else bias
         threads.split(outputs, few_rows, *inputs(x, weight, b), y, grain=64)
     else:
-        gemm(x, weight.T, bias, y)
+        multiply(x, weight.T, bias, y)
     return y
 
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """a b for (M, K) and (K, N) of any strides; `out`, with contiguous rows, is written if given."""
     c = np.empty((a.shape[0], b.shape[1]), a.dtype) if out is None else out
-    gemm(a, b, None, c)
+    multiply(a, b, None, c)
     return c
+
+
+def multiply(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False) -> None:
+    """`gemm`, or `bfloat16_gemm` where that is allowed and faster."""
+    if FAST and C.dtype == np.float32 and get_float32_matmul_precision() == "medium":
+        bfloat16_gemm(A, B, bias, C, add=add)
+    else:
+        gemm(A, B, bias, C, add=add)
 
 
 def column_sums(x: np.ndarray) -> np.ndarray:

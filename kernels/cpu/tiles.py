@@ -60,8 +60,11 @@ def _loose(typing_context: Any, x: Any) -> Any:
 loose: Any = _loose  # to a type checker, an intrinsic takes its typing context too
 
 
-def _stripe(across: int) -> Any:
-    """An intrinsic for all rows and `across` vectors of columns from j on: ROWS rows at a time, then single ones."""
+def stripe_of(across: int, step: Any) -> Any:
+    """An intrinsic for all rows and `across` vectors of columns from j on: ROWS rows at a time, then single ones.
+
+    `step` writes what is done for one k: `_step`, or that of `bfloat16.py`.
+    """
 
     @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
     def stripe(typing_context: Any, C: Any, A: Any, B: Any, M: Any, j: Any, K: Any, add: Any) -> Any:
@@ -74,7 +77,7 @@ def _stripe(across: int) -> Any:
                 with cgutils.for_range_slice(builder, first, end, M.type(rows), M.type) as (i, _):
                     below = [builder.add(i, i.type(r)) for r in range(rows)]
                     sums = _sums(builder, c, below, across)
-                    _steps(builder, a, b, below, j, K, sums)
+                    _steps(builder, a, b, below, j, K, sums, step)
                     _store(builder, c, below, j, add, sums)
             return context.get_dummy_value()
 
@@ -126,32 +129,38 @@ def _store(builder: Any, c: Matrix, below: list[Any], j: Any, add: Any, sums: li
             builder.store(builder.load(value), c.vector(r, j, v), align=c.size)
 
 
-def _steps(builder: Any, a: Matrix, b: Matrix, below: list[Any], j: Any, K: Any, sums: list[list[Any]]) -> None:
+def _steps(
+    builder: Any, a: Matrix, b: Matrix, below: list[Any], j: Any, K: Any, sums: list[list[Any]], step: Any
+) -> None:
     """sums += A[below, k] B[k, j ...] for k = 0..K-1; several k at a time, the rest one by one."""
     unroll = UNROLL[len(sums[0])]
     whole = builder.sub(K, builder.urem(K, K.type(unroll)))
     with cgutils.for_range_slice(builder, K.type(0), whole, K.type(unroll), K.type) as (k, _):
         for u in range(unroll):
-            _step(builder, a, b, below, j, builder.add(k, k.type(u)), sums)
+            step(builder, a, b, below, j, builder.add(k, k.type(u)), sums)
     with cgutils.for_range_slice(builder, whole, K, K.type(1), K.type) as (k, _):
-        _step(builder, a, b, below, j, k, sums)
+        step(builder, a, b, below, j, k, sums)
 
 
 def _step(builder: Any, a: Matrix, b: Matrix, below: list[Any], j: Any, k: Any, sums: list[list[Any]]) -> None:
     """sums += A[below, k] B[k, j ...]"""
     fused = ("contract",)  # one rounding for product and sum, where the processor can
-    undefined, lane0 = ir.Constant(b.vector_type, ir.Undefined), ir.Constant(ir.IntType(32), 0)
-    every_lane = ir.Constant(ir.VectorType(ir.IntType(32), b.vector_type.count), None)
     row_of_b = [builder.load(b.vector(k, j, v), align=b.size) for v in range(len(sums[0]))]
     for row, r in zip(sums, below, strict=True):
-        number = builder.insert_element(undefined, builder.load(a.number(r, k)), lane0)
-        number = builder.shuffle_vector(number, undefined, every_lane)
+        number = in_every_lane(builder, builder.load(a.number(r, k)), b.vector_type)
         for value, vector in zip(row, row_of_b, strict=True):
             term = builder.fmul(number, vector, flags=fused)
             builder.store(builder.fadd(builder.load(value), term, flags=fused), value)
 
 
-_one, _two, _three, _four = (_stripe(across) for across in (1, 2, 3, 4))
+def in_every_lane(builder: Any, number: Any, vector_type: Any) -> Any:
+    """A vector of copies of a number."""
+    undefined, lane0 = ir.Constant(vector_type, ir.Undefined), ir.Constant(ir.IntType(32), 0)
+    first = builder.insert_element(undefined, number, lane0)
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(lane0.type, vector_type.count), None))
+
+
+_one, _two, _three, _four = (stripe_of(across, _step) for across in (1, 2, 3, 4))
 
 
 @njit(nogil=True, cache=True)

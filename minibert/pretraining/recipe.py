@@ -2,6 +2,7 @@
 
     seed = 1
     save_every = 500            # steps; log_every, evaluate_every, evaluate_examples, keep
+    matmul_precision = "medium" # products in bfloat16 where the processor is quick at them
 
     [model]                     # fields of BertConfig; the vocabulary's size comes from the data
     [data]                      # folder, held_out: what `minibert prepare` wrote
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from types import NoneType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+from minibert.backend import MATMUL_PRECISIONS
 from minibert.config import BertConfig
 
 __all__ = [
@@ -192,6 +194,7 @@ class Recipe:
         evaluate_examples: how many held-out examples each of those looks at (the last: all).
         save_every: steps between saved states.
         keep: how many of them are kept.
+        matmul_precision: "highest", or "medium": see `minibert.set_float32_matmul_precision`.
     """
 
     schedule: SchedulePart
@@ -206,11 +209,14 @@ class Recipe:
     evaluate_examples: int = 512
     save_every: int = 500
     keep: int = 2
+    matmul_precision: str = "highest"
 
     def __post_init__(self) -> None:
         _need(0 <= self.seed < 2**63, "seed must lie between 0 and 2**63 - 1", self.seed)
         for name in ("log_every", "evaluate_examples", "save_every", "keep"):
             _need(getattr(self, name) >= 1, f"{name} must be at least 1", getattr(self, name))
+        known = " or ".join(MATMUL_PRECISIONS)
+        _need(self.matmul_precision in MATMUL_PRECISIONS, f"matmul_precision must be {known}", self.matmul_precision)
         _need(self.evaluate_every >= 0, "evaluate_every must be 0 (only at the end) or more", self.evaluate_every)
         _need(len(self.phases) >= 1, "a recipe needs at least one [[phases]]", list(self.phases))
         self.phase_steps()

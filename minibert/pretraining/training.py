@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from minibert import philox
+from minibert.backend import get_float32_matmul_precision, set_float32_matmul_precision
 from minibert.heads import BertForPreTraining
 from minibert.nn import skip_init
 from minibert.pretraining import state as saving
@@ -201,7 +202,8 @@ class Trainer:
 
     def run_to_the_end(self) -> Outcome:
         """Every step that is left, or until somebody asks to stop."""
-        stop = StopAsked()
+        stop, before = StopAsked(), get_float32_matmul_precision()
+        set_float32_matmul_precision(self.recipe.matmul_precision)
         try:
             with stop:
                 if self.step == 0:
@@ -213,6 +215,7 @@ class Trainer:
                     return Outcome(self.run, self.step, finished=False, signal=stop.signal)
                 return self._finish()
         finally:
+            set_float32_matmul_precision(before)
             self.progress.close()
             self.metrics.close()
 

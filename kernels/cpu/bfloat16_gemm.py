@@ -1,0 +1,126 @@
+"""C = A B for large matrices in float32, with the numbers of A and B rounded to bfloat16 and the sums in float32.
+
+As `gemm.py`, over pairs (`bfloat16.py`): A is rounded once, before; each panel of B when it is packed.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+
+from . import threads
+from .bfloat16 import pair_columns, pair_rows, product_of_pairs
+from .gemm import DEPTH, SHARES, WIDTH, aligned, ask, close
+from .tiles import BYTES, loose
+from .transpose import transpose_into
+
+
+def bfloat16_gemm(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False) -> None:
+    """C = A B + bias, or C += if `add`; the arguments of `gemm`, all of float32."""
+    M, N = C.shape
+    if A.shape[1] == 0:  # no products: nothing below would write C
+        A, B = np.zeros((M, 1), C.dtype), np.zeros((1, N), C.dtype)
+    pairs = _pairs(A.view(np.uint32))
+    blocks = -(-N // WIDTH)
+    row_parts = max(1, min(-(-threads.get_num_threads() // max(blocks, 1)), M // WIDTH))
+    bias = np.zeros(0, C.dtype) if bias is None else bias
+    threads.split(blocks * row_parts, _compiled()[1], pairs, B.view(np.uint32), bias, C, row_parts, add)
+
+
+def _pairs(A: np.ndarray) -> np.ndarray:
+    """(M, K) bits of float32 to (M, pairs), rows contiguous."""
+    M, K = A.shape
+    pairs = np.empty((M, (K + 1) // 2), np.uint32)
+    threads.split(-(-M // WIDTH), _compiled()[0], A, pairs)
+    return pairs
+
+
+@functools.cache
+def _compiled() -> tuple[Any, Any]:
+    """`_row_blocks` and `_units` for arrays of any strides, read-only or not, as in `gemm.py`."""
+    bits, vector = types.Array(types.uint32, 2, "A", readonly=True), types.Array(types.float32, 1, "A", readonly=True)
+    some = types.void(types.intp, types.intp, bits, types.Array(types.uint32, 2, "C"))
+    units = types.void(
+        types.intp, types.intp, bits, bits, vector, types.Array(types.float32, 2, "A"), types.intp, types.boolean
+    )
+    return njit(some, nogil=True, cache=True)(_row_blocks), njit(units, nogil=True, cache=True)(_units)
+
+
+def _row_blocks(first: int, end: int, A: Any, pairs: Any) -> None:
+    """Blocks first..end-1 of WIDTH rows of A, as pairs."""
+    turned = aligned(DEPTH, WIDTH, A)
+    for block in range(first, end):
+        i, j = block * WIDTH, min((block + 1) * WIDTH, A.shape[0])
+        for k in range(0, A.shape[1], 2 * DEPTH):
+            columns = min(2 * DEPTH, A.shape[1] - k)
+            _pack(pairs[i:j, k // 2 :], turned, A[i:j, k : k + columns].T)
+
+
+@njit(nogil=True, cache=True)
+def _pack(pairs: Any, turned: Any, B: Any) -> None:
+    """pairs[c, k] = the pair of B[2 k, c] and B[2 k + 1, c], walking along whatever lies together in B.
+
+    Args:
+        pairs: rows contiguous. turned: to work in, as many pairs by columns or more, rows contiguous.
+        B: the bits of float32.
+    """
+    K, columns = B.shape
+    if B.strides[0] == B.itemsize:
+        pair_columns(loose(pairs), loose(B.T), columns, K)
+    else:
+        pair_rows(loose(turned), loose(B), K, columns)
+        transpose_into(loose(pairs), loose(turned), columns, (K + 1) // 2)
+
+
+@njit(nogil=True, cache=True)
+def _pack_panel(panel: Any, turned: Any, B: Any) -> None:
+    """panel[k, c] = the pair of B[2 k, c] and B[2 k + 1, c]; zeros behind the last column. As `_pack`, turned."""
+    K, columns = B.shape
+    pairs = (K + 1) // 2
+    if B.strides[0] == B.itemsize:
+        pair_columns(loose(turned), loose(B.T), columns, K)
+        transpose_into(loose(panel), loose(turned), pairs, columns)
+    else:
+        pair_rows(loose(panel), loose(B), K, columns)
+    for k in range(pairs):
+        for c in range(columns, panel.shape[1]):
+            panel[k, c] = 0
+
+
+def _units(first: int, end: int, A: Any, B: Any, bias: Any, C: Any, row_parts: int, add: bool) -> None:
+    """Units first..end-1: a block of columns and a share of the rows each."""
+    M, N = C.shape
+    panel, turned = aligned(DEPTH, WIDTH, A), aligned(WIDTH, DEPTH, A)
+    edge = aligned(M if N % (BYTES // C.itemsize) else 0, WIDTH, C)
+    for unit in range(first, end):
+        block, part = unit // row_parts, unit % row_parts
+        j, top, bottom = block * WIDTH, M * part // row_parts, M * (part + 1) // row_parts
+        columns = min(WIDTH, N - j)
+        whole = columns % (BYTES // C.itemsize) == 0
+        target = C[top:bottom, j : j + columns]
+        if whole:
+            _block(A[top:bottom], B, j, target, panel, turned, add)
+        else:
+            _block(A[top:bottom], B, j, edge[: bottom - top], panel, turned, False)
+        close(target, edge, bias[j : j + columns], whole, add)
+
+
+@njit(nogil=True, cache=True)
+def _block(A: Any, B: Any, j: int, C: Any, panel: Any, turned: Any, add: bool) -> None:
+    """C = A B[:, j : j + WIDTH], or += if `add`; A of pairs, B of single numbers."""
+    M, pairs = A.shape
+    columns = min(WIDTH, B.shape[1] - j)
+    for k in range(0, pairs, DEPTH):
+        depth = min(DEPTH, pairs - k)
+        _pack_panel(panel, turned, B[2 * k : 2 * (k + depth), j : j + columns])
+        next_k, next_j = (k + DEPTH, j) if k + DEPTH < pairs else (0, j + WIDTH)
+        rest = B[2 * next_k : 2 * (next_k + DEPTH), next_j : next_j + WIDTH]
+        for share in range(SHARES):
+            ask(rest, share)
+            i, end = M * share // SHARES, M * (share + 1) // SHARES
+            product_of_pairs(
+                loose(C[i:]), loose(A[i:, k : k + depth]), loose(panel), end - i, columns, depth, add or k > 0
+            )
