@@ -18,10 +18,10 @@ struct Arrays {
     int64 size;
 };
 
-// Line i of the table: p, g, m, v, size.
+// Line i of the table: p, g, m, v, size, and a row of `numbers` (see adam_step).
 __device__ __forceinline__ Arrays arrays_of(In<int64> table, int i) {
-    return {(float*)table[5 * i], (float*)table[5 * i + 2], (float*)table[5 * i + 3], (const float*)table[5 * i + 1],
-            table[5 * i + 4]};
+    return {(float*)table[6 * i], (float*)table[6 * i + 2], (float*)table[6 * i + 3], (const float*)table[6 * i + 1],
+            table[6 * i + 4]};
 }
 
 // partial[piece] = the sum of the squares of a piece of the gradients. The threads' parts are added in a fixed order.
@@ -57,17 +57,21 @@ extern "C" __global__ void __launch_bounds__(THREADS)
     }
 }
 
-// One step. numbers (arrays, 9): what p is multiplied with (or with l2 the weight of p in the gradient), beta1, 1 - beta1,
+// One step. numbers (rows, 9): what p is multiplied with (or with l2 the weight of p in the gradient), beta1, 1 - beta1,
 // beta2, 1 - beta2, the root of v's bias correction, eps, the rate over m's bias correction, and l2. factor (1,): of the
 // gradients; if it is NaN, nothing is stepped.
+//
+// Bias correction and rate depend on how many steps were taken, and a step that was left out is none. The CPU does not
+// know of it yet: skipped (1,) is counted here. So it sends the numbers for each case, and an array's row of the table is
+// the case that none was left out; the k-th row after it is for k.
 extern "C" __global__ void __launch_bounds__(THREADS)
-    adam_step(In<int64> table, In<int> pieces, In<float> numbers, In<float> factor) {
+    adam_step(In<int64> table, In<int> pieces, In<float> numbers, In<float> factor, In<int> skipped) {
     float scale = factor[0];
     if (scale != scale) return;
     int which = pieces[2 * blockIdx.x];
     Arrays a = arrays_of(table, which);
     int64 first = (int64)pieces[2 * blockIdx.x + 1] * PIECE, end = first + PIECE < a.size ? first + PIECE : a.size;
-    In<float> c = {numbers.data + 9 * which}, g = {a.g};
+    In<float> c = {numbers.data + 9 * (table[6 * which + 5] + skipped[0])}, g = {a.g};
     InOut<float> p = {a.p}, m = {a.m}, v = {a.v};
     float decay = c[0], beta1 = c[1], rest1 = c[2], beta2 = c[3], rest2 = c[4], root = c[5], eps = c[6], rate = c[7];
     bool l2 = c[8] != 0.0f;

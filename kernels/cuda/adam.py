@@ -20,20 +20,33 @@ THREADS, PIECE = 256, 4096
 """As in adam.cu."""
 
 
-def adam_step(updates: Sequence[tuple[Any, Any, Any, Any, Sequence[Any], bool]]) -> None:
+def adam_step(
+    updates: Sequence[tuple[Any, Any, Any, Any, Sequence[Any], bool]], skipped: Any = None
+) -> None:
     """One step of many parameters, in place.
 
     Args:
         updates: as for the CPU's `adam_step`: for each parameter p, g, m, v, the numbers of its group, and `l2`. The
             first of the numbers, the factor of the gradients, is the same for all, and may be an array on the device.
+            With `skipped`, the numbers (now a list, the same for all of a group) are those for 0, 1, ... steps that
+            were left out.
+        skipped: (1,) int32 on the device: how many steps were left out. None, and `numbers` is a single case.
     """
     given = [(p, contiguous(g), m, v) for p, g, m, v, _, _ in updates]
-    xp, factor = namespace(given[0][0]), updates[0][4][0]
+    xp, lines, cases = namespace(given[0][0]), list[int](), list[list[Any]]()
+    known: dict[Any, int] = {}
+    for *_, numbers, l2 in updates:
+        key = (id(numbers) if skipped is not None else tuple(numbers[1:]), l2)
+        if key not in known:
+            known[key] = len(cases)
+            cases += [[*case[1:], l2] for case in (numbers if skipped is not None else [numbers])]
+        lines.append(known[key])
+    factor = updates[0][4][0] if skipped is None else updates[0][4][0][0]
     if not hasattr(factor, "dtype") or isinstance(factor, np.generic):
         factor = xp.asarray(np.full(1, factor, np.float32))
-    rows = np.array([[*numbers[1:], l2] for *_, numbers, l2 in updates], np.float32)
+    skipped = xp.asarray(np.zeros(1, np.int32)) if skipped is None else skipped
     pieces = _pieces(tuple(p.size for p, *_ in given), xp, given[0][0].device.id)
-    arguments = _table(given), pieces, xp.asarray(rows), factor.reshape(1)
+    arguments = _table(given, lines), pieces, xp.asarray(np.array(cases, np.float32)), factor.reshape(1), skipped
     launch("adam", "adam_step", (pieces.shape[0],), (THREADS,), arguments, touches=[x for four in given for x in four])
 
 
@@ -47,7 +60,7 @@ def norm_and_factor(grads: Sequence[Any], max_norm: float, scale: Any = None) ->
     xp = namespace(grads[0])
     pieces = _pieces(tuple(g.size for g in grads), xp, grads[0].device.id)
     partial, norm = xp.empty(pieces.shape[0], dtype="float32"), xp.empty(2, dtype="float32")
-    table, shared = _table([(g, g, g, g) for g in grads]), 4 * (THREADS // 32)
+    table, shared = _table([(g, g, g, g) for g in grads], [0] * len(grads)), 4 * (THREADS // 32)
     grid, block = (pieces.shape[0],), (THREADS,)
     launch("adam", "sum_of_squares", grid, block, (table, pieces, partial), shared=shared, touches=grads)
     scale = xp.asarray(np.ones(1, np.float32)) if scale is None else scale
@@ -67,9 +80,9 @@ def scaled(grads: Sequence[Any], factor: float) -> list[Any]:
     return [g * float32(factor) for g in grads]
 
 
-def _table(arrays: Sequence[tuple[Any, Any, Any, Any]]) -> Any:
-    """(n, 5) on the device: four addresses and the length."""
-    rows = [[*(x.data.ptr for x in four), four[0].size] for four in arrays]
+def _table(arrays: Sequence[tuple[Any, Any, Any, Any]], lines: Sequence[int]) -> Any:
+    """(n, 6) on the device: four addresses, the length, and the row of the numbers."""
+    rows = [[*(x.data.ptr for x in four), four[0].size, line] for four, line in zip(arrays, lines, strict=True)]
     return namespace(arrays[0][0]).asarray(np.array(rows, np.int64))
 
 

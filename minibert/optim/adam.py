@@ -37,15 +37,21 @@ as soon as a tape holds a part.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import accumulate
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from minibert import backend
 from minibert.backend import Array
 from minibert.optim.clip import norm_and_factor
 from minibert.optim.optimizer import Optimizer, Params, Todo
 from minibert.precision import LossScaler
+
+if TYPE_CHECKING:
+    from minibert.optim.schedule import LRScheduler
+
+UNSETTLED = 256
+"""Steps after which a look at how many were left out can wait no longer: the numbers for each case are sent along."""
 
 
 def adam_update(
@@ -90,6 +96,7 @@ class _AdamFamily(Optimizer):
     Attributes:
         grad_norm: the global norm that the last step clipped, None if it did not look.
         loss_scaler: in mixed precision, what the loss was scaled by (see `minibert.precision`); None for no scaling.
+        scheduler: the schedule for which, too, a step that was left out does not count.
     """
 
     decoupled = True
@@ -106,6 +113,8 @@ class _AdamFamily(Optimizer):
         self.max_grad_norm = max_grad_norm
         self.grad_norm: float | None = None
         self.loss_scaler: LossScaler | None = None
+        self.scheduler: LRScheduler | None = None
+        self._unsettled, self._stepped = 0, tuple[int, ...]()  # steps since `settle`, and whom they stepped
 
     def options_error(self, options: Mapping[str, Any]) -> str | None:
         for name in ("lr", "eps", "weight_decay"):
@@ -148,19 +157,65 @@ class _AdamFamily(Optimizer):
         self.grad_norm, factor = norm_and_factor(grads, self.max_grad_norm)
         return factor
 
+    def step(self) -> None:
+        if self.loss_scaler is not None:
+            stepped = tuple(i for i, (p, _) in enumerate(self._pairs()) if p.grad is not None)
+            if self._unsettled == UNSETTLED or stepped != self._stepped:
+                self.settle()
+            self._stepped = stepped
+        super().step()
+
+    def settle(self) -> int:
+        """Learn how many steps the loss scaler has left out since the last time, and take them out of the counts.
+
+        Waits for the GPU. Until then `state` and the schedule count them, though no update does. Called by whoever
+        looks at losses now and then; `state_dict` does it, too.
+        """
+        if self.loss_scaler is None or not self._unsettled:
+            return 0
+        skipped, self._unsettled = self.loss_scaler.settle(), 0
+        for i in self._stepped:
+            self.state[i]["step"] -= skipped
+        if self.scheduler is not None:
+            self.scheduler.rewind(skipped)
+        return skipped
+
+    def state_dict(self) -> dict[str, Any]:
+        self.settle()
+        return super().state_dict()
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        self._unsettled = 0
+
     def update_all(self, todo: list[Todo], factor: float) -> None:
         kernel = backend.kernel_module("adam", [array for p, g, _, _ in todo for array in (p, g)])
         written = [array for p, _, state, _ in todo for array in (p, state["m"], state["v"])]
         if kernel is None or not all(x.flags.c_contiguous and getattr(x.flags, "aligned", True) for x in written):
             super().update_all(todo, factor)
             return
-        updates = []
+        skipped = None if self.loss_scaler is None else self.loss_scaler.skipped
+        updates, known = [], dict[tuple[int, int], Any]()
         for p, g, state, options in todo:
             state["step"] += 1
             l2 = not self.decoupled and options["weight_decay"] > 0
-            numbers = factor, *self._numbers(state["step"], options, l2)
-            updates.append((p, g, state["m"], state["v"], numbers, l2))
-        kernel.adam_step(updates)
+            key = id(options), state["step"]  # hundreds of parameters, and few groups
+            if key not in known:
+                cases = [(factor, *case) for case in self._cases(state["step"], options, l2)]
+                known[key] = cases[0] if skipped is None else cases
+            updates.append((p, g, state["m"], state["v"], known[key], l2))
+        if skipped is None:
+            kernel.adam_step(updates)
+            return
+        kernel.adam_step(updates, skipped)
+        self._unsettled += 1
+
+    def _cases(self, t: int, options: Mapping[str, Any], l2: bool) -> Iterator[tuple[float, ...]]:
+        """The numbers of the t-th step; and with loss scaling, those for each number of steps that may be left out."""
+        yield self._numbers(t, options, l2)
+        for k in range(1, self._unsettled + 1):
+            lr = options["lr"] if self.scheduler is None else self.scheduler.earlier(options, k)
+            yield self._numbers(t - k, {**options, "lr": lr}, l2)
 
     def _numbers(self, t: int, options: Mapping[str, Any], l2: bool) -> tuple[float, ...]:
         """The numbers of `adam_update` at step t, in the kernel's order."""

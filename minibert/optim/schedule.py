@@ -93,6 +93,18 @@ class LRScheduler:
         """The rate of each group as it is now: the next optimiser step will use it."""
         return [group["lr"] for group in self.optimizer.param_groups]
 
+    def earlier(self, group: Mapping[str, Any], steps: int) -> float:
+        """The rate that one of the optimiser's groups would have if so many steps fewer had been taken."""
+        base = group["initial_lr"]
+        if group["lr"] != base * self.factor(self.step_count, **self.options):
+            return float(group["lr"])  # somebody has set it by hand
+        return float(base * self.factor(max(0, self.step_count - steps), **self.options))
+
+    def rewind(self, steps: int) -> None:
+        """Take so many steps out of the count: they were left out (see `minibert.precision`)."""
+        self.step_count = max(0, self.step_count - steps)
+        self._set()
+
     def state_dict(self) -> dict[str, Any]:
         """The count and the groups' own rates. `factor` and its options are not part of it: give them anew."""
         return {"step_count": self.step_count, "base_lrs": list(self.base_lrs)}
