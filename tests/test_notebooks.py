@@ -16,6 +16,8 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
+from minibert.kernels.cuda.emulator import why_not
+
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MOST_BYTES = 600_000  # pictures included: more is slow to open and heavy in every clone
@@ -28,7 +30,7 @@ LAST_CELL = "import sys\nassert 'torch' not in sys.modules, 'something imported 
 
 
 def test_there_are_notebooks() -> None:
-    assert {"01_quickstart", "02_pretraining"} <= {path.stem for path in NOTEBOOKS}
+    assert {"01_quickstart", "02_pretraining", "03_attention_kernels"} <= {path.stem for path in NOTEBOOKS}
 
 
 # ---- running
@@ -77,6 +79,8 @@ def test_runs_from_top_to_bottom(
     notebook, stored = read(path), read(path)
     for name in sorted(fetched(notebook)):
         published(name)  # no network: skipped here, with the reason
+    if emulates(notebook) and why_not():
+        pytest.skip(str(why_not()))  # no compiler: the same
     notebook.cells.append(nbformat.v4.new_code_cell(LAST_CELL))
     try:
         left_behind = run(notebook)
@@ -93,6 +97,17 @@ def test_a_failing_cell_is_told_with_its_source_and_error(run: Callable[[Any], l
         run(notebook)
     assert "1 / a" in str(caught.value)
     assert "ZeroDivisionError" in str(caught.value)
+
+
+@pytest.mark.xdist_group("notebooks")
+def test_without_a_compiler_the_kernels_say_so_first(
+    run: Callable[[Any], list[Path]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    notebook = read(ROOT / "notebooks" / "03_attention_kernels.ipynb")
+    with pytest.raises(CellExecutionError, match=r"g\+\+, which is not installed\. Install g\+\+ 12 or newer"):
+        run(notebook)
+    assert [output.output_type for output in code_cells(notebook)[0].outputs] == ["error"]
 
 
 # ---- what is stored
@@ -156,6 +171,11 @@ def pictures(cell: Any) -> int:
 def fetched(notebook: Any) -> set[str]:
     """Names of the published checkpoints that a notebook asks for."""
     return {name for cell in code_cells(notebook) for name in re.findall(r"\bfetch\(\"([\w-]+)\"\)", cell.source)}
+
+
+def emulates(notebook: Any) -> bool:
+    """Whether a notebook runs CUDA kernels, for which it needs a C++ compiler."""
+    return any("kernels.cuda.emulator" in cell.source for cell in code_cells(notebook))
 
 
 def without_colours(text: str) -> str:
