@@ -13,8 +13,8 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any, ClassVar, Self
 
-from minibert import ops
-from minibert.autograd import Tensor
+from minibert import backend, ops
+from minibert.autograd import Tensor, is_grad_enabled
 from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
@@ -144,6 +144,14 @@ class BertLayer(Module):
         x = self.attention(x, starts, maps)
         return self.output(self.intermediate(x), x)  # type: ignore[no-any-return]
 
+    def arrays(self) -> list[Array]:
+        """Its 16 parameters' arrays, in the order of the computation."""
+        mine, mixed, wide, back = self.attention.self, self.attention.output, self.intermediate, self.output
+        parts = (
+            mine.query, mine.key, mine.value, mixed.dense, mixed.LayerNorm, wide.dense, back.dense, back.LayerNorm
+        )  # fmt: skip
+        return [parameter.data for part in parts for parameter in (part.weight, part.bias)]
+
 
 class BertEncoder(Module):
     """The stack of layers."""
@@ -155,6 +163,8 @@ class BertEncoder(Module):
         self, x: Tensor, starts: list[int], maps: list[list[Array]] | None, states: list[Tensor] | None
     ) -> Tensor:
         """(T, H) to (T, H); appends the states before and after every layer to `states` if there is such a list."""
+        if maps is None and states is None and (quick := self._few_rows(x, starts)) is not None:
+            return quick
         for layer in self.layer:
             if states is not None:
                 states.append(x)
@@ -162,6 +172,19 @@ class BertEncoder(Module):
         if states is not None:
             states.append(x)
         return x
+
+    def _few_rows(self, x: Tensor, starts: list[int]) -> Tensor | None:
+        """The kernel for short inputs (kernels/cpu/few_rows_encoder.py), where it applies: without tape or dropout."""
+        every: list[Any] = list(self.layer)
+        first = every[0] if every else None
+        if is_grad_enabled() or self.training or first is None or first.intermediate.activation is not ops.gelu:
+            return None
+        layers = [layer.arrays() for layer in every]
+        kernel = backend.kernel_module("few_rows_encoder", [x.data, *layers[0]])
+        if kernel is None or not 1 <= x.shape[0] <= kernel.MOST_ROWS:
+            return None
+        heads, eps = first.attention.self.heads, first.output.LayerNorm.eps
+        return Tensor(kernel.few_rows_encoder(x.data, starts, layers, heads=heads, eps=eps))
 
 
 class BertPooler(Module):

@@ -29,7 +29,7 @@ _NOTHING_DROPPED = np.uint64(0), 1.0, np.uint64(0), np.uint64(0)  # a threshold 
 
 
 @njit(nogil=True, cache=True, fastmath=FAST)
-def _add(s: Any, x: Any, bias: Any, residual: Any, mask: Any, drops: bool) -> None:
+def add(s: Any, x: Any, bias: Any, residual: Any, mask: Any, drops: bool) -> None:
     """s = residual + (x + bias) mask, for one row (H,)."""
     if drops:
         for c in range(s.shape[0]):
@@ -48,7 +48,7 @@ def _forward(
     for r in range(first, end):
         if threshold > 0:
             dropout_row(mask, r, threshold, scale, seed, stream)
-        _add(s, x[r], bias, residual[r], mask, threshold > 0)
+        add(s, x[r], bias, residual[r], mask, threshold > 0)
         mean[r], inv_std[r] = row_statistics(s, eps)
         row_forward(s, mean[r], inv_std[r], gamma, beta, y[r])
 
@@ -75,7 +75,7 @@ def _backward(
         for r in range(block * BLOCK, min((block + 1) * BLOCK, R)):
             if threshold > 0:
                 dropout_row(mask, r, threshold, scale, seed, stream)
-            _add(x_hat, x[r], bias, residual[r], mask, threshold > 0)
+            add(x_hat, x[r], bias, residual[r], mask, threshold > 0)
             m, s, ds = mean[r], inv_std[r], dresidual[r]
             for c in range(H):
                 x_hat[c] = (x_hat[c] - m) * s

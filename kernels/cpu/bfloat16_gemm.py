@@ -23,11 +23,17 @@ def bfloat16_gemm(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.n
     M, N = C.shape
     if A.shape[1] == 0:  # no products: nothing below would write C
         A, B = np.zeros((M, 1), C.dtype), np.zeros((1, N), C.dtype)
+    A, B = _along_memory(A), _along_memory(B)
     pairs = _pairs(A.view(np.uint32))
     blocks = -(-N // WIDTH)
     row_parts = max(1, min(-(-threads.get_num_threads() // max(blocks, 1)), M // WIDTH))
     bias = np.zeros(0, C.dtype) if bias is None else bias
     threads.split(blocks * row_parts, _compiled()[1], pairs, B.view(np.uint32), bias, C, row_parts, add)
+
+
+def _along_memory(x: np.ndarray) -> np.ndarray:
+    """x, or a copy of it if neither its rows nor its columns are contiguous: vectors of numbers are read there."""
+    return x if x.itemsize in x.strides else np.ascontiguousarray(x)
 
 
 def _pairs(A: np.ndarray) -> np.ndarray:

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -123,24 +124,43 @@ def run(function: Callable[..., Any], parts: Sequence[tuple[Any, ...]]) -> None:
     if len(parts) == 1:
         function(*parts[0])
         return
-    if not _busy.acquire(blocking=False):
-        for part in parts:
-            function(*part)
+    with team() as members:
+        if members > 1:
+            run_team(function, parts)
+            return
+    for part in parts:
+        function(*part)
+
+
+@contextmanager
+def team() -> Iterator[int]:
+    """Context manager: the pool for the caller alone, and how many threads it has; 1 if somebody else has it.
+
+    For functions whose parts wait for one another, which must not run in turn: they go to `run_team`.
+    """
+    if _threads == 1 or not _busy.acquire(blocking=False):
+        yield 1
         return
+    held = _busy
     try:
-        while len(_workers) < len(parts) - 1:
-            _workers.append(_Worker())
-        team = _workers[: len(parts) - 1]
-        for worker, part in zip(team, parts[1:], strict=True):
-            worker.start(function, *part)
-        try:
-            function(*parts[0])
-        finally:
-            errors = [error for worker in team if (error := _finished(worker)) is not None]
-        if errors:
-            raise errors[0]
+        yield _threads
     finally:
-        _busy.release()
+        held.release()
+
+
+def run_team(function: Callable[..., Any], parts: Sequence[tuple[Any, ...]]) -> None:
+    """As `run`, inside `team()`: all parts at the same time."""
+    while len(_workers) < len(parts) - 1:
+        _workers.append(_Worker())
+    workers = _workers[: len(parts) - 1]
+    for worker, part in zip(workers, parts[1:], strict=True):
+        worker.start(function, *part)
+    try:
+        function(*parts[0])
+    finally:
+        errors = [error for worker in workers if (error := _finished(worker)) is not None]
+    if errors:
+        raise errors[0]
 
 
 def _finished(worker: _Worker) -> BaseException | None:

@@ -121,6 +121,8 @@ FAULTS = [
     Fault("an accumulator that nobody set", "attention", "float dq[BACKWARD][2 * PAIRS] = {}, log",
           "float dq[BACKWARD][2 * PAIRS], log", check_attention),
     Fault("an accumulator of shared memory that nobody set", "adam", "    sums[threadIdx.x] = sum;\n", "", check_norm),
+    Fault("no barrier between the halves of a sum", "adam",
+          "__syncthreads();  // what the other half holds is complete", "", check_norm),
     Fault("what is summed is not scaled to the new maximum", "attention", "sum[i][p] *= factor;", "", check_attention),
     Fault("backward draws another mask", "attention_half",
           "draw_tile(kept, draw, BACKWARD_TILE, first, ROWS, unit.first - unit.begin, n, N);",

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minibert.kernels.cuda import sources
+from minibert.kernels.cuda import adam, layer_norm, sources
 from minibert.kernels.cuda.emulator.replay import SANITIZERS, Recorded, recorded, replay
 from tests.kernels.cuda import test_planted_faults as planted
 from tests.kernels.cuda.devices import DROPOUT, KEY, Emulator, fused, normal
 
 RNG = np.random.default_rng(0)
-KERNELS = ["attention", "attention_half", "add_layer_norm", "bias_gelu", "cross_entropy", "dropout", "embedding_sum"]
+KERNELS = [
+    "adam", "add_layer_norm", "attention", "attention_half", "bias_gelu", "column_sums", "cross_entropy", "dropout",
+    "embedding_sum", "layer_norm",
+]  # fmt: skip
 MASKED: dict[str, Any] = {"labels": np.array([2, -100, 11]), "ignore_index": -100}
 
 
@@ -27,8 +30,13 @@ def launches(emulator: Emulator, source: str) -> list[Recorded]:
         elif source == "add_layer_norm":
             arrays = [normal(RNG, 5, 130), normal(RNG, 130), normal(RNG, 5, 130), normal(RNG, 130), normal(RNG, 130)]
             fused(emulator, planted.add_layer_norm, source, arrays, normal(RNG, 5, 130), eps=1e-3, **DROPOUT)
-        elif source == "bias_gelu":
-            fused(emulator, planted.bias_gelu, source, [normal(RNG, 70, 9), normal(RNG, 9)], normal(RNG, 70, 9))
+        elif source == "layer_norm":
+            arrays = [normal(RNG, 70, 130), normal(RNG, 130), normal(RNG, 130)]
+            fused(emulator, layer_norm, source, arrays, normal(RNG, 70, 130), eps=1e-3)
+        elif source == "adam":
+            step_of_adam(emulator)
+        elif source in ("bias_gelu", "column_sums"):
+            fused(emulator, planted.bias_gelu, "bias_gelu", [normal(RNG, 70, 9), normal(RNG, 9)], normal(RNG, 70, 9))
         elif source == "cross_entropy":
             fused(emulator, planted.cross_entropy, source, [normal(RNG, 3, 300)], np.float32(1).reshape(()), **MASKED)
         elif source == "dropout":
@@ -39,6 +47,16 @@ def launches(emulator: Emulator, source: str) -> list[Recorded]:
             fused(emulator, planted.embedding_sum, source, tables, normal(RNG, 66, 6), **options)
     assert found
     return found
+
+
+def step_of_adam(emulator: Emulator) -> None:
+    """A clipped step of three arrays: one of two pieces and a few numbers more, one of a single number; and skipped."""
+    sizes = (adam.PIECE + 70, 1, 33)
+    updates = [[emulator.array(normal(RNG, size)) for _ in "pgm"] + [emulator.array(np.ones(size, np.float32))]
+               for size in sizes]  # fmt: skip
+    _, factor = adam.norm_and_factor([g for _, g, _, _ in updates], 1.0)
+    numbers = [(factor, 0.99, 0.9, 0.1, 0.999, 0.001, root, 1e-6, 1e-3) for root in (0.5, 0.4)]
+    adam.adam_step([(*arrays, numbers, False) for arrays in updates], emulator.array(np.ones(1, np.int32)))
 
 
 @pytest.mark.parametrize("sanitizer", SANITIZERS)
@@ -52,6 +70,7 @@ def test_clean(emulator: Emulator, source: str, sanitizer: str) -> None:
 @pytest.mark.parametrize(("what", "sanitizer", "says"), [
     ("no barrier before the keys are read", "thread", "data race"),
     ("too much shared memory is used", "address", "heap-buffer-overflow"),
+    ("no barrier between the halves of a sum", "thread", "data race"),
 ])  # fmt: skip
 def test_a_planted_fault_is_seen(
     emulator: Emulator, what: str, sanitizer: str, says: str, monkeypatch: pytest.MonkeyPatch
