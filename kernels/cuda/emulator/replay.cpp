@@ -1,6 +1,7 @@
 // The rest of a program that runs one recorded launch: what replay.py wrote into a file, in argv[2], of kernel argv[1].
 #include "runtime.cpp"
 
+#include <cstring>
 #include <string>
 
 struct Entry {
@@ -16,6 +17,13 @@ static T next(FILE* file) {
     T value;
     if (std::fread(&value, sizeof value, 1, file) != 1) std::abort();
     return value;
+}
+
+// Memory of exactly so many bytes, filled from the file: the sanitizer guards its ends.
+static unsigned char* filled(FILE* file, std::size_t bytes) {
+    auto* memory = static_cast<unsigned char*>(std::malloc(bytes));
+    if (bytes && std::fread(memory, 1, bytes, file) != bytes) std::abort();
+    return memory;
 }
 
 int main(int, char** argv) {
@@ -34,13 +42,24 @@ int main(int, char** argv) {
         kinds += char(next<int>(file));
         sizes.push_back(next<int>(file));
         auto bytes = std::size_t(next<long long>(file));
-        auto* memory = static_cast<unsigned char*>(std::malloc(bytes));  // exactly: the sanitizer guards its ends
-        if (bytes && std::fread(memory, 1, bytes, file) != bytes) std::abort();
+        auto* memory = filled(file, bytes);
         contents.push_back(memory);
         if (kinds.back() == 'p') {
             begins.push_back(memory);
             ends.push_back(memory + bytes);
         }
+    }
+    std::vector<unsigned char*> touched;  // arrays that the kernel reaches through addresses in other arrays
+    for (int left = next<int>(file); left > 0; left--) {
+        auto bytes = std::size_t(next<long long>(file));
+        touched.push_back(filled(file, bytes));
+        begins.push_back(touched.back());
+        ends.push_back(touched.back() + bytes);
+    }
+    for (int left = next<int>(file); left > 0; left--) {  // where these addresses are
+        int argument = next<int>(file), array = next<int>(file);
+        auto at = std::size_t(next<long long>(file));
+        std::memcpy(static_cast<unsigned char*>(contents[std::size_t(argument)]) + at, &touched[std::size_t(array)], 8);
     }
     std::fclose(file);
     for (int i = 0; i < launch.count; i++) {
@@ -58,6 +77,7 @@ int main(int, char** argv) {
         if (kinds.size() && std::string(entry.name) == argv[1]) entry.start(&launch);
     }
     for (void* memory : contents) std::free(memory);
+    for (void* memory : touched) std::free(memory);
     if (launch.error[0]) std::fprintf(stderr, "%s\n", launch.error);
     return launch.error[0] ? 1 : 0;
 }

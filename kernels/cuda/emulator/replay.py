@@ -29,7 +29,13 @@ _FLAGS = [flag for flag in library.FLAGS if flag not in ("-O2", "-fPIC", "-march
 
 @dataclass(frozen=True)
 class Recorded:
-    """One launch, with its arrays as they were before it."""
+    """One launch, with its arrays as they were before it.
+
+    Attributes:
+        arguments: of each its kind, the size of a number, and its contents.
+        touched: contents of the arrays that the kernel reaches through addresses in its arguments.
+        addresses: where these are: the argument's number, the array's, and the byte in the argument.
+    """
 
     source: str
     kernel: str
@@ -37,37 +43,50 @@ class Recorded:
     block: tuple[int, ...]
     shared: int
     defines: tuple[tuple[str, str | int], ...]
-    arguments: tuple[tuple[str, int, bytes], ...]  # kind, size of a number, contents
+    arguments: tuple[tuple[str, int, bytes], ...]
+    touched: tuple[bytes, ...] = ()
+    addresses: tuple[tuple[int, int, int], ...] = ()
 
     def packed(self) -> bytes:
         """As replay.cpp reads it."""
         sizes = [*self.grid, *[1] * (3 - len(self.grid)), *self.block, *[1] * (3 - len(self.block))]
         head = struct.pack("<8i", *sizes, self.shared, len(self.arguments))
-        return head + b"".join(struct.pack("<iiq", ord(k), size, len(data)) + data for k, size, data in self.arguments)
+        parts = [struct.pack("<iiq", ord(k), size, len(data)) + data for k, size, data in self.arguments]
+        parts += [struct.pack("<i", len(self.touched)), *(struct.pack("<q", len(data)) + data for data in self.touched)]
+        parts += [struct.pack("<i", len(self.addresses)), *(struct.pack("<iiq", *place) for place in self.addresses)]
+        return head + b"".join(parts)
 
 
 @contextmanager
 def recorded() -> Iterator[list[Recorded]]:
-    """Context manager: the launches inside; not those of kernels that follow addresses in their arrays (adam.cu)."""
+    """Context manager: the launches inside."""
     launches: list[Recorded] = []
 
     def record(
         source: str, kernel: str, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], shared: int,
         defines: Defines, touches: Sequence[Any],
     ) -> None:  # fmt: skip
-        if touches:
-            return
         values = [x if isinstance(x, np.generic) else x.host for x in args]
         contents = (("p" if isinstance(x, np.ndarray) else "f" if x.dtype.kind == "f" else "i", x.dtype.itemsize,
                      x.tobytes()) for x in values)  # fmt: skip
         specialised = tuple(sorted(defines.items()))
-        launches.append(Recorded(source, kernel, tuple(grid), tuple(block), shared, specialised, tuple(contents)))
+        arrays = list({x.pointer: x for x in touches}.items())
+        places = _addresses(values, [pointer for pointer, _ in arrays])
+        launches.append(Recorded(source, kernel, tuple(grid), tuple(block), shared, specialised, tuple(contents),
+                                 tuple(x.host.tobytes() for _, x in arrays), places))  # fmt: skip
 
     library._recording.append(record)
     try:
         yield launches
     finally:
         library._recording.remove(record)
+
+
+def _addresses(values: Sequence[Any], pointers: Sequence[int]) -> tuple[tuple[int, int, int], ...]:
+    """Where in the arguments one of the pointers stands."""
+    tables = [(i, x.reshape(-1)) for i, x in enumerate(values) if isinstance(x, np.ndarray) and x.dtype == np.int64]
+    pairs = [(i, x, k, p) for i, x in tables for k, p in enumerate(pointers)]
+    return tuple((i, k, 8 * int(at)) for i, x, k, p in pairs for at in np.flatnonzero(x == p))
 
 
 def replay(launch: Recorded, sanitizer: str) -> str:
