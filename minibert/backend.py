@@ -135,9 +135,20 @@ def to_device(x: Array, device: str) -> Array:
     """
     if device == "cpu":
         return to_numpy(x)
-    if device != "cuda":
-        raise ValueError(f"unknown device {device!r}; expected 'cpu' or 'cuda'")
+    check_device(device)
     return x if device_of(x) == "cuda" else _cuda().open_device().asarray(to_numpy(x))
+
+
+def check_device(device: str) -> None:
+    """Whether there is such a device here.
+
+    Raises:
+        ValueError: unknown device; or "cuda" without CuPy or without a GPU driver.
+    """
+    if device not in ("cpu", "cuda"):
+        raise ValueError(f"unknown device {device!r}; expected 'cpu' or 'cuda'")
+    if device == "cuda":
+        _cuda().open_device()
 
 
 def scatter_add(index: Array, rows: Array, length: int) -> Array:
@@ -217,6 +228,9 @@ CUDA_KERNELS = {
 }
 """The same for GPUs and `kernels/cuda`. Of the other ops most are matrix products, which CuPy hands to cuBLAS."""
 
+CUDA_MODULES = ("adam",)
+"""What else there is for GPUs: modules that replace no op."""
+
 SMALL = 2**13
 """Inputs with fewer numbers than this, all arrays of an op together, stay with the explicit op.
 
@@ -253,7 +267,7 @@ def kernel_module(name: str, arrays: Sequence[Array]) -> Any | None:
     """The module `kernels/<device>/<name>.py`, for what is no op (the optimiser), where kernels run on such arrays."""
     if arrays and _pays(arrays):
         return importlib.import_module(f"minibert.kernels.cpu.{name}")
-    if arrays and _fits_cuda(name, arrays):
+    if arrays and name in CUDA_MODULES and _fits_cuda(name, arrays):
         return importlib.import_module(f"minibert.kernels.cuda.{name}")
     return None
 

@@ -22,7 +22,8 @@ def pretrain(given: argparse.Namespace) -> None:
     """A new run."""
     from minibert.pretraining.training import pretrain as run
 
-    _tell(given, run(_recipe(given), Path(given.out).expanduser(), quiet=given.quiet))
+    where = {"device": given.device, "precision": given.precision}
+    _tell(given, run(_recipe(given), Path(given.out).expanduser(), **where, quiet=given.quiet))
 
 
 def resume(given: argparse.Namespace) -> None:
@@ -30,7 +31,8 @@ def resume(given: argparse.Namespace) -> None:
     from minibert.pretraining.training import resume as run
 
     folder, data, held_out = Path(given.run_folder).expanduser(), _absolute(given.data), _absolute(given.held_out)
-    _tell(given, run(folder, data=data, held_out=held_out, quiet=given.quiet))
+    where = {"device": given.device, "precision": given.precision}
+    _tell(given, run(folder, data=data, held_out=held_out, **where, quiet=given.quiet))
 
 
 def evaluate(given: argparse.Namespace) -> None:
@@ -47,6 +49,7 @@ def evaluate(given: argparse.Namespace) -> None:
             batch_size=given.batch_size,
             seed=given.seed,
             whole_word_masking=given.whole_word_masking,
+            device=given.device,
             on_batch=on_batch,
         )
     if given.json:

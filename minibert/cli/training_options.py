@@ -31,6 +31,7 @@ def _pretrain(commands: Any, command: MakeCommand) -> None:
     p.add_argument("--out", "-o", required=True, metavar="RUN", help="the run's folder, new or empty")
     _folders(p)
     _settings(p)
+    _compute(p, "cpu")
     p.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -44,6 +45,7 @@ def _resume(commands: Any, command: MakeCommand) -> None:
     )
     p.add_argument("run_folder", metavar="RUN", help="the run's folder")
     _folders(p)
+    _compute(p, "where the run was; another place changes the last bits")
     p.add_argument("--quiet", action="store_true", help="no progress")
 
 
@@ -65,6 +67,7 @@ def _evaluate(commands: Any, command: MakeCommand, count: Count) -> None:
     p.add_argument("--batch-size", type=count, default=32, metavar="N", help="examples at once (32)")
     p.add_argument("--seed", type=int, default=0, metavar="N", help="of the masks (0)")
     p.add_argument("--whole-word-masking", action="store_true", help="mask whole words")
+    p.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (cpu)")
 
 
 def _estimate(commands: Any, command: MakeCommand, count: Count) -> None:
@@ -86,6 +89,14 @@ def _estimate(commands: Any, command: MakeCommand, count: Count) -> None:
 def _folders(p: Any) -> None:
     p.add_argument("--data", metavar="FOLDER", help="the examples, as `minibert prepare` wrote them")
     p.add_argument("--held-out", metavar="FOLDER", help="the same for evaluation")
+
+
+def _compute(p: Any, default: str) -> None:
+    p.add_argument("--device", choices=("cpu", "cuda"), help=f"where to compute ({default})")
+    p.add_argument(
+        "--precision", choices=("float32", "float16", "bfloat16"),
+        help="of activations on cuda (float32); in float16 the loss is scaled",
+    )  # fmt: skip
 
 
 def _settings(p: Any) -> None:

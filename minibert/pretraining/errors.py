@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["CorpusError", "CorpusWarning", "DataError", "MissingLibrary", "one_line"]
+__all__ = ["CorpusError", "CorpusWarning", "DataError", "DeviceError", "MissingLibrary", "one_line"]
 
 
 class CorpusError(ValueError):
@@ -17,6 +17,10 @@ class CorpusWarning(UserWarning):
 
 class DataError(ValueError):
     """Prepared data that is missing, damaged, or not fit for what is asked of it."""
+
+
+class DeviceError(ValueError):
+    """A device or a precision that is not to be had."""
 
 
 class MissingLibrary(ValueError):

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minibert.autograd import no_grad
+from minibert.backend import Array, namespace
 from minibert.heads import BertForPreTraining
 from minibert.ops import IGNORE_INDEX
 from minibert.pretraining.feed import Data
@@ -111,14 +112,17 @@ def _figures(model: BertForPreTraining, batch: dict[str, np.ndarray], label: np.
     nsp = len(relation) * next_sentence_loss(sentences, relation)
     if len(label) == 0:
         return np.array([0.0, 0.0, 0.0, right, nsp])
-    logits = out.prediction_logits.numpy()  # (M, V)
-    own = np.take_along_axis(logits, label[:, None], axis=1)  # (M, 1)
-    before = (logits > own).sum(axis=1)  # (M,) how many words the model likes better
-    return np.array([(before < 1).sum(), (before < 5).sum(), _loss(logits, own), right, nsp], np.float64)
+    logits = out.prediction_logits.data  # (M, V), where the model is: only the sums leave a GPU
+    xp = namespace(logits)
+    own = xp.take_along_axis(logits, xp.asarray(label[:, None], device=logits.device), axis=1)  # (M, 1)
+    before = xp.sum(logits > own, axis=1)  # (M,) how many words the model likes better
+    first, five = xp.sum(before < 1), xp.sum(before < 5)
+    return np.array([int(first), int(five), _loss(logits, own), right, nsp], np.float64)
 
 
-def _loss(logits: np.ndarray, own: np.ndarray) -> float:
+def _loss(logits: Array, own: Array) -> float:
     """Sum of the cross-entropies of (M, V) scores, own (M, 1) those of the labels."""
-    top = logits.max(axis=1, keepdims=True)  # (M, 1)
-    exp = np.exp(logits - top)  # (M, V)
-    return float((np.log(exp.sum(axis=1, dtype=np.float64)) + (top - own)[:, 0]).sum())
+    xp = namespace(logits)
+    top = xp.max(logits, axis=1, keepdims=True)  # (M, 1)
+    exp = xp.exp(logits - top)  # (M, V)
+    return float(xp.sum(xp.log(xp.sum(exp, axis=1, dtype=xp.float64)) + (top - own)[:, 0]))

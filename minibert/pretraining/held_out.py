@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from minibert.backend import check_device
 from minibert.checkpoint import CheckpointError, CheckpointWarning
 from minibert.heads import BertForPreTraining
 from minibert.pretraining.corpus import Corpus
@@ -30,6 +31,7 @@ def evaluate_model(
     batch_size: int = 32,
     seed: int = 0,
     whole_word_masking: bool = False,
+    device: str = "cpu",
     on_batch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Evaluation:
     """Evaluate a checkpoint on prepared data, or on text, which is then prepared in a temporary folder.
@@ -42,12 +44,16 @@ def evaluate_model(
         max_length: S, the most tokens of an example; None for as many as the model takes, but not above 512, the
             length of the paper's examples.
         seed: of pairs and masks.
+        device: where the model computes, "cpu" or "cuda".
         on_batch, examples, batch_size: as `evaluate`.
 
     Raises:
-        ValueError: a model or text that cannot be read, another vocabulary, a length that the model cannot take.
+        ValueError: a model or text that cannot be read, another vocabulary, a length that the model cannot take, a
+            device that is not to be had.
     """
+    check_device(device)
     model, has_sentences = _load(name)
+    model.to(device=device)
     tokenizer = BertTokenizer.from_pretrained(name)
     longest = model.config.max_position_embeddings
     if max_length is None:

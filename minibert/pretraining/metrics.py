@@ -5,6 +5,9 @@ A line of training is the mean over the steps since the line before:
     step, phase, tokens (of the run so far), loss, mlm_loss, nsp_loss, lr, grad_norm,
     tokens_per_second, data_seconds (spent waiting for examples), seconds (of the run so far, over all its resumptions)
 
+In float16, where the loss is scaled, also: loss_scale (at the end of the line's steps), and skipped (how many of them
+were left out because a gradient overflowed).
+
 A line of evaluation has step, "evaluation" with the figures of `minibert evaluate`, and seconds. Apart from `TIMES` the
 lines of a resumed run are those of one that was never stopped.
 """
@@ -12,6 +15,7 @@ lines of a resumed run are those of one that was never stopped.
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -40,6 +44,7 @@ class Window:
     tokens: int = 0
     seconds: float = 0.0
     data_seconds: float = 0.0
+    skipped: int = 0
 
     def add(self, losses: Losses, seconds: float, data_seconds: float) -> None:
         """One more step."""
@@ -47,7 +52,7 @@ class Window:
         self.loss += losses.loss
         self.mlm += losses.mlm
         self.nsp += losses.nsp
-        if losses.grad_norm is not None:
+        if losses.grad_norm is not None and math.isfinite(losses.grad_norm):  # in a step left out it is not
             self.grad_norm += losses.grad_norm
             self.clipped += 1
         self.tokens += losses.tokens

@@ -26,8 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from minibert.backend import to_numpy
 from minibert.checkpoint.safetensors_file import SafetensorsFile, write_safetensors
 from minibert.checkpoint.staging import Staging
 from minibert.heads import BertForPreTraining
@@ -234,7 +233,7 @@ def _write_moments(folder: Path, optimizer: Optimizer) -> None:
     }
     with Staging(folder) as stage:
         shapes = {name: tuple(array.shape) for name, array in arrays.items()}
-        write_safetensors(stage.open("optimizer.safetensors"), shapes, "float32", lambda name: np.asarray(arrays[name]))
+        write_safetensors(stage.open("optimizer.safetensors"), shapes, "float32", lambda name: to_numpy(arrays[name]))
 
 
 def _names(optimizer: Optimizer) -> list[str]:

@@ -7,11 +7,13 @@ After each step, in this order: a line of metrics, an evaluation, a saved state,
 to a state's step are those that an uninterrupted run has written by then, and a resumed run goes on behind them. What
 the next step depends on is in the state: weights, Adam's moments, the number of steps, the place in the data, the place
 in the sequence of random draws. Numbers are added up in the same order every time, so the run ends at the same bits.
+
+On a GPU the steps are handed over one after another, and nobody waits for them: losses are read when a line of metrics,
+an evaluation or a state is due, and only then is it seen whether they are finite.
 """
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -24,6 +26,7 @@ from minibert.backend import get_float32_matmul_precision, set_float32_matmul_pr
 from minibert.heads import BertForPreTraining
 from minibert.nn import skip_init
 from minibert.pretraining import state as saving
+from minibert.pretraining.compute import Compute
 from minibert.pretraining.data import PretrainingData
 from minibert.pretraining.evaluation import Evaluation, evaluate
 from minibert.pretraining.feed import Feed, Place, StepBatch
@@ -33,7 +36,7 @@ from minibert.pretraining.recipe import Phase, Recipe, RecipeError, differences
 from minibert.pretraining.recipe_file import read_recipe, write_recipe
 from minibert.pretraining.signals import StopAsked
 from minibert.pretraining.state import RunError, Saved
-from minibert.pretraining.step import Losses, make_optimizer, training_step
+from minibert.pretraining.step import Taken, check_finite, check_scale, make_optimizer, take_step
 from minibert.tokenizer import BertTokenizer
 
 __all__ = ["HELD_OUT_SEED", "Outcome", "open_data", "pretrain", "resume"]
@@ -75,14 +78,27 @@ def open_data(folder: str, recipe: Recipe, phase: Phase, *, seed: int | None = N
     )
 
 
-def pretrain(recipe: Recipe, run: Path, *, quiet: bool = False, stream: TextIO | None = None) -> Outcome:
+def pretrain(
+    recipe: Recipe,
+    run: Path,
+    *,
+    device: str | None = None,
+    precision: str | None = None,
+    quiet: bool = False,
+    stream: TextIO | None = None,
+) -> Outcome:
     """Begin a run in folder `run`, which must be new or empty, and go on to its end.
 
+    Args:
+        device, precision: "cpu" or "cuda", and what activations are kept in there: see `Compute`.
+
     Raises:
+        DeviceError: there is no such device here, or it has not this precision.
         RecipeError: the recipe names no data, or asks for what cannot be.
         RunError: the folder holds a run already, cannot be written, or a state cannot be saved.
         ValueError: data that is not sound; a gradient that is not finite.
     """
+    compute = Compute.chosen(device, precision)
     if recipe.data.folder is None:
         raise RecipeError("the recipe names no data: set data.folder (--data FOLDER, what `minibert prepare` wrote)")
     if (run / "recipe.toml").exists():
@@ -95,7 +111,7 @@ def pretrain(recipe: Recipe, run: Path, *, quiet: bool = False, stream: TextIO |
     with _told_as("cannot begin a run in", run):
         run.mkdir(parents=True, exist_ok=True)
         write_recipe(run, recipe)
-    return resume(run, quiet=quiet, stream=stream)
+    return resume(run, device=compute.device, precision=compute.precision, quiet=quiet, stream=stream)
 
 
 def resume(
@@ -103,6 +119,8 @@ def resume(
     *,
     data: str | None = None,
     held_out: str | None = None,
+    device: str | None = None,
+    precision: str | None = None,
     quiet: bool = False,
     stream: TextIO | None = None,
 ) -> Outcome:
@@ -110,6 +128,7 @@ def resume(
 
     Args:
         data, held_out: where the prepared folders are now, if they were moved.
+        device, precision: as for `pretrain`; where the run was before if None. A state fits any device.
 
     Raises:
         RunError: no run there, a damaged state, a recipe or data that are not those of the state, another process that
@@ -128,17 +147,20 @@ def resume(
                 f"{run}/recipe.toml disagrees with {saved.folder.name}: {'; '.join(changed)}; put it back, or "
                 "begin a new run"
             )
+        before = saved.facts.get("compute") if saved is not None else None
+        compute = Compute.chosen(device, precision, before)
         saving.clear_leftovers(run)
-        trainer = Trainer(recipe, run, saved, Progress(recipe.schedule.steps, saved.step if saved else 0, stream=stream,
-                                                       quiet=quiet))  # fmt: skip
-        return trainer.run_to_the_end()
+        progress = Progress(recipe.schedule.steps, saved.step if saved else 0, stream=stream, quiet=quiet)
+        if saved is not None and (change := compute.moved(before)):
+            progress.say(change)
+        return Trainer(recipe, run, saved, progress, compute).run_to_the_end()
 
 
 class Trainer:
     """A run in memory."""
 
-    def __init__(self, recipe: Recipe, run: Path, saved: Saved | None, progress: Progress) -> None:
-        self.recipe, self.run, self.progress = recipe, run, progress
+    def __init__(self, recipe: Recipe, run: Path, saved: Saved | None, progress: Progress, compute: Compute) -> None:
+        self.recipe, self.run, self.progress, self.compute = recipe, run, progress, compute
         self._opened: dict[int, PretrainingData] = {}
         self.data = self._data_of(recipe.phases[recipe.phase_of(saved.step if saved else 0)])
         if saved is not None and saved.facts["data"] != self.data.fingerprint:
@@ -156,9 +178,14 @@ class Trainer:
         self.optimizer, self.scheduler = make_optimizer(self.model, recipe)
         self.step, self.tokens, self.seconds, self.place, self.window = 0, 0, 0.0, Place(), Window()
         self.rate = 0.0  # of the step just taken
+        self.unread: list[tuple[Taken, float, float]] = []  # with the seconds that each took, and waited for its data
+        self.scaler = self.optimizer.loss_scaler = compute.scaler()
+        self.optimizer.scheduler = self.scheduler
         if saved is None:
             self._start()
-        else:
+        if compute.device != "cpu":
+            self.model.to(device=compute.device)
+        if saved is not None:
             self._restore(saved)
         with _told_as("cannot write", run / "metrics.jsonl"):
             self.metrics = Metrics(run / "metrics.jsonl", step=self.step)
@@ -195,6 +222,8 @@ class Trainer:
         saving.restore(saved, self.model, self.optimizer)
         self.scheduler.load_state_dict(facts["schedule"])
         philox.set_state(facts["random"])
+        if self.scaler is not None and facts.get("loss_scale") is not None:
+            self.scaler.load_state_dict(facts["loss_scale"])
         self.step, self.tokens, self.seconds = saved.step, facts["tokens"], facts["seconds"]
         self.place, self.window = Place(**facts["place"]), Window(**facts["window"])
 
@@ -225,50 +254,78 @@ class Trainer:
             began = time.perf_counter()
             for batch in feed:
                 waited, feed.waited = feed.waited, 0.0
-                losses = self._one_step(batch)
-                now = time.perf_counter()
-                self.window.add(losses, now - began, waited)
-                self.progress.step(losses.loss, losses.tokens / (now - began))
-                self.seconds += now - began
+                taken = self._one_step(batch)
+                self.unread.append((taken, time.perf_counter() - began, waited))
+                self.seconds += self.unread[-1][1]
+                if self.compute.device == "cpu" or stop.signal is not None or any(self._due()):
+                    self._read()
                 self._after_step()
                 began = time.perf_counter()
                 if stop.signal is not None:
+                    self._read()
                     return
         finally:
             feed.close()
 
-    def _one_step(self, batch: StepBatch) -> Losses:
-        losses = training_step(self.model, self.optimizer, batch.pieces)
-        if not math.isfinite(losses.loss):
-            raise RunError(
-                f"the loss of step {self.step + 1} is {losses.loss}: the run went astray before; a lower rate or a "
-                "longer warm-up helps"
-            )
+    def _one_step(self, batch: StepBatch) -> Taken:
+        with self.compute.mixed():
+            taken = take_step(self.model, self.optimizer, batch.pieces)
         self.rate = self.scheduler.get_last_lr()[0]
         self.scheduler.step()
         self.step += 1
-        self.tokens += losses.tokens
+        self.tokens += taken.tokens
         self.place = batch.after
-        return losses
+        return taken
+
+    def _read(self) -> None:
+        """Read the losses of the steps since the last time. On a GPU this waits for them."""
+        if not self.unread:
+            return
+        began, first = time.perf_counter(), self.step - len(self.unread) + 1
+        self.window.skipped += self.optimizer.settle()
+        read = [(taken.read(), seconds, waited) for taken, seconds, waited in self.unread]
+        self.unread = []
+        rest = time.perf_counter() - began if self.compute.device != "cpu" else 0.0
+        self.seconds += rest
+        pace = sum(losses.tokens for losses, _, _ in read) / (sum(seconds for _, seconds, _ in read) + rest)
+        for step, (losses, seconds, waited) in enumerate(read, first):
+            check_finite(losses, step, scaled=self.scaler is not None)
+            self.window.add(losses, seconds + rest / len(read), waited)
+            self.progress.step(losses.loss, pace)
+        if self.scaler is not None:
+            check_scale(self.scaler, self.step)
+            self.rate = self.scheduler.earlier(self.optimizer.param_groups[0], 1)  # the steps left out are known now
+
+    def _due(self) -> tuple[bool, bool, bool]:
+        """Whether metrics, an evaluation, a state are due after the step just taken."""
+        recipe, step = self.recipe, self.step
+        last = step == recipe.schedule.steps
+        evaluation = recipe.evaluate_every and step % recipe.evaluate_every == 0
+        return (
+            last or step % recipe.log_every == 0,
+            self.held_out is not None and bool(last or evaluation),
+            last or step % recipe.save_every == 0,
+        )
 
     def _after_step(self) -> None:
         """What is due after this step: metrics, evaluation, state, in this order."""
-        recipe, step = self.recipe, self.step
-        last = step == recipe.schedule.steps
-        if step % recipe.log_every == 0 or last:
+        log, evaluation, save = self._due()
+        last = self.step == self.recipe.schedule.steps
+        if log:
             self._log()
-        if self.held_out is not None and not last and recipe.evaluate_every and step % recipe.evaluate_every == 0:
-            self._evaluate(recipe.evaluate_examples)
-            self._draw()
-        if step % recipe.save_every == 0 or last:
-            if last and self.held_out is not None:
-                self._evaluate(None)
+        if evaluation:
+            self._evaluate(None if last else self.recipe.evaluate_examples)
+            if not last:
+                self._draw()
+        if save:
             self._save()
 
     def _log(self) -> None:
-        means = self.window.line()
+        line = self.window.line()
+        if self.scaler is not None:
+            line |= {"loss_scale": self.scaler.state_dict()["number"], "skipped": self.window.skipped}
         phase = self.recipe.phase_of(self.step - 1)
-        self._write({"step": self.step, "phase": phase, "tokens": self.tokens, "lr": self.rate, **means})
+        self._write({"step": self.step, "phase": phase, "tokens": self.tokens, "lr": self.rate, **line})
         self.window = Window()
 
     def _evaluate(self, examples: int | None) -> None:
@@ -297,6 +354,8 @@ class Trainer:
             "place": self.place.to_dict(),
             "random": philox.get_state(),
             "schedule": self.scheduler.state_dict(),
+            "compute": self.compute.to_dict(),
+            "loss_scale": self.scaler.state_dict() if self.scaler is not None else None,
             "tokens": self.tokens,
             "window": self.window.to_dict(),
             "seconds": self.seconds,

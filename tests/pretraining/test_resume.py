@@ -21,7 +21,7 @@ from minibert.pretraining.errors import DataError
 from minibert.pretraining.metrics import Metrics, read_metrics
 from minibert.pretraining.recipe import RecipeError
 from minibert.pretraining.state import RunError, newest, only_here, states
-from minibert.pretraining.step import training_step
+from minibert.pretraining.step import take_step
 from minibert.pretraining.training import pretrain, resume
 from tests.pretraining import toy
 
@@ -51,9 +51,9 @@ def die_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def stepping(*arguments: Any) -> Any:
         if next(left, None) is None:
             raise Killed
-        return training_step(*arguments)
+        return take_step(*arguments)
 
-    monkeypatch.setattr(training, "training_step", stepping)
+    monkeypatch.setattr(training, "take_step", stepping)
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from minibert.pretraining.progress import Progress, duration
 from minibert.pretraining.recipe import DataPart, Recipe, RecipeError
 from minibert.pretraining.recipe_file import write_recipe
 from minibert.pretraining.state import RunError, states
-from minibert.pretraining.step import make_optimizer, training_step
+from minibert.pretraining.step import make_optimizer, take_step, training_step
 from minibert.pretraining.training import open_data, pretrain, resume
 from tests.pretraining import toy
 
@@ -268,9 +268,9 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def stepping(*arguments: Any) -> Any:
         if next(seen) == step:
             signal.raise_signal(number)
-        return training_step(*arguments)
+        return take_step(*arguments)
 
-    monkeypatch.setattr(training, "training_step", stepping)
+    monkeypatch.setattr(training, "take_step", stepping)
 
 
 @pytest.fixture
