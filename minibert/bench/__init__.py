@@ -14,6 +14,7 @@ agreement    outputs must agree before anything is timed
 measure      turns, pairs, medians and quartiles
 cold         from the start of Python to the first answer
 memory, machine, products    what else is told: peak memory, the machine, the arithmetic of a workload
+card, traffic                on a GPU (--device cuda): its limits and its clock, the bytes of a workload
 report, plot table, JSON, bar chart
 command      all of it together
 """

@@ -26,8 +26,8 @@ ARCHITECTURES = {
 class Artifacts:
     """What lies in a folder already, and what is still to be made."""
 
-    def __init__(self, folder: Path, size: str, threads: int) -> None:
-        self.folder, self.size, self.threads = folder, size, threads
+    def __init__(self, folder: Path, size: str, threads: int, device: str = "cpu") -> None:
+        self.folder, self.size, self.threads, self.device = folder, size, threads, device
 
     def checkpoint(self, workload: Workload) -> Path:
         """The folder of a checkpoint for this workload; it has a vocabulary, too."""
@@ -45,7 +45,8 @@ class Artifacts:
 
     def job(self, side: str, workload: Workload, form: str) -> Job:
         """The job for a side, with everything in place."""
-        return Job(side, workload.name, form, self.size, self.threads, str(self.for_side(side, workload)))
+        folder = str(self.for_side(side, workload))
+        return Job(side, workload.name, form, self.size, self.threads, folder, self.device)
 
     def _made(self, side: str, what: str, *arguments: str) -> Path:
         target = self.folder / "-".join([what, *(Path(a).name for a in arguments)])

@@ -14,6 +14,8 @@ from typing import Any
 from minibert.bench import machine, peers, report, workloads
 from minibert.bench.agreement import TOLERANCES, Disagreement, difference
 from minibert.bench.artifacts import Artifacts
+from minibert.bench.card import Card
+from minibert.bench.card import card as find_card
 from minibert.bench.cold import Cold
 from minibert.bench.inputs import config_of
 from minibert.bench.measure import interleave
@@ -21,6 +23,7 @@ from minibert.bench.peers import OURS, Contender
 from minibert.bench.process import Process, SideFailed
 from minibert.bench.products import gflop
 from minibert.bench.report import Compared, Result
+from minibert.bench.traffic import gigabytes
 from minibert.bench.workloads import Workload
 
 Say = Callable[[str], None]
@@ -39,7 +42,9 @@ def run(given: argparse.Namespace) -> None:
     if given.list:
         _write(listing())
         return
-    wanted, against = workloads.chosen(given.workload), peers.chosen(given.peers)
+    on_cuda = given.device == "cuda"
+    wanted = (workloads.on_cuda if on_cuda else workloads.chosen)(given.workload)
+    against, card = peers.chosen(given.peers, given.device), find_card() if on_cuda else None
     json_file = _target(given.json, (".json",))
     plot_file = _target(given.plot, PLOTS)
     if plot_file is not None and find_spec("matplotlib") is None:
@@ -47,18 +52,25 @@ def run(given: argparse.Namespace) -> None:
         plot_file = None
     threads = given.threads or machine.cores()
     about, settings = machine.describe(), {"threads": threads, "rounds": given.rounds, "model": given.model}
+    if card is not None:
+        settings["device"], about["card"] = "cuda", card.to_dict()
+        _write(f"{card}\n")
+        if card.emulated:  # a torch that sees a GPU would not be beside it
+            against = [peer for peer in against if "torch" not in peer.needs]
     _write(f"{about['processor']}, {about['cores']} cores; ")
     _write(f"{threads} threads, {given.rounds} rounds, {given.model} model\n")
     if (about["load"] or 0.0) > BUSY * about["cores"]:
         _write(f"other programs are running (load {about['load']:.1f}): the figures will be unsteady\n")
+    if card is not None and given.model == "tiny":
+        wanted = [workloads.shortened(workload) for workload in wanted]
     present = _installed(against, wanted)
     results: list[Result] = []
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="minibert-bench-") as folder:
         for workload in wanted:
-            artifacts = Artifacts(Path(folder), workloads.size_for(workload, given.model), threads)
+            artifacts = Artifacts(Path(folder), workloads.size_for(workload, given.model), threads, given.device)
             against_it = peers.contenders(workload, present)
-            result = compare(workload, against_it, artifacts, given.rounds, problems, _progress)
+            result = compare(workload, against_it, artifacts, given.rounds, problems, _progress, card)
             results.append(result)
             _progress("")
             _write("\n" + report.text(result))
@@ -68,18 +80,25 @@ def run(given: argparse.Namespace) -> None:
     if plot_file is not None and any(result.our_turns() for result in results):
         from minibert.bench.plot import draw
 
-        draw(results, plot_file, f"minibert beside its peers: BERT-{given.model}, float32, {threads} threads")
+        where = f"{threads} threads" if card is None else card.name
+        draw(results, plot_file, f"minibert beside its peers: BERT-{given.model}, float32, {where}")
     if problems:
         raise ValueError("; ".join(problems))
 
 
 def compare(
-    workload: Workload, against: list[Contender], artifacts: Artifacts, rounds: int, problems: list[str], say: Say
+    workload: Workload,
+    against: list[Contender],
+    artifacts: Artifacts,
+    rounds: int,
+    problems: list[str],
+    say: Say,
+    card: Card | None = None,
 ) -> Result:
     """One workload beside each contender; what goes wrong is told in `problems` or, for a peer, in its row."""
     config = config_of(artifacts.size)
     tolerance, _ = TOLERANCES[workload.kind]
-    result = Result(workload, gflop(workload, config), tolerance)
+    result = Result(workload, gflop(workload, config), tolerance, card=card, gigabytes=gigabytes(workload, config))
     try:
         say(f"{workload.name}: {OURS} gets ready")
         with _start(OURS, workload, "padded", artifacts) as ours:

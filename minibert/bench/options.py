@@ -18,6 +18,7 @@ def add_options(
     parser.add_argument("workload", nargs="*", metavar="WORKLOAD", help=f"all, or some of: {groups}")
     names = ", ".join(peer.name for peer in peers.PEERS)
     parser.add_argument("--peers", type=words, metavar="NAME,NAME", help=f"all that are installed, or some of: {names}")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where (cpu); cuda: BERT on this GPU")
     parser.add_argument("--rounds", type=count, default=7, metavar="N", help="pairs of turns (7)")
     parser.add_argument("--threads", type=count, metavar="N", help="threads for every side (the cores there are)")
     parser.add_argument("--model", choices=tuple(workloads.SIZES), default="base", help="size of the model (base)")

@@ -21,6 +21,7 @@ class Peer:
         kinds: kinds of workload it can run.
         about: one line for people.
         pads: whether it works on padding, so that a ragged batch may be given to it in two ways.
+        cuda: whether it also runs on a GPU.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Peer:
     kinds: tuple[Kind, ...]
     about: str
     pads: bool = False
+    cuda: bool = False
 
     def missing(self) -> list[str]:
         """Packages that are not installed."""
@@ -38,12 +40,12 @@ _TORCH = ("torch", "transformers")
 _TRAIN: tuple[Kind, ...] = ("pretrain", "finetune", "attention")
 
 PEERS = (
-    Peer("torch-sdpa", _TORCH, ("encode", *_TRAIN), "transformers on torch, its fused attention", pads=True),
-    Peer("torch-eager", _TORCH, ("encode", *_TRAIN), "transformers on torch, attention written out", pads=True),
+    Peer("torch-sdpa", _TORCH, ("encode", *_TRAIN), "transformers on torch, its fused attention", True, True),
+    Peer("torch-eager", _TORCH, ("encode", *_TRAIN), "transformers on torch, attention written out", True, True),
     Peer("onnxruntime", ("onnxruntime", "onnx"), ("encode",), "onnxruntime with its fused nodes for BERT", pads=True),
     Peer("openvino", ("openvino", *_TORCH), ("encode",), "openvino in float32, converted from torch", pads=True),
     Peer("transformers", _TORCH, ("cold",), "the same script with transformers"),
-    Peer("explicit", (), ("encode", *_TRAIN, "cold"), "minibert with its kernels off"),
+    Peer("explicit", (), ("encode", *_TRAIN, "cold"), "minibert with its kernels off", cuda=True),
     Peer("limit", (), ("encode", *_TRAIN), "the bare matrix products of the same work on real tokens"),
 )
 REFERENCES = ("explicit", "limit")
@@ -59,17 +61,20 @@ class Contender:
     label: str = ""
 
 
-def chosen(names: Sequence[str] | None) -> list[Peer]:
-    """The peers of these names; all if None.
+def chosen(names: Sequence[str] | None, device: str = "cpu") -> list[Peer]:
+    """The peers of these names, on this device; all that run there if None.
 
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or one that does not run there.
     """
     known = [peer.name for peer in PEERS]
+    there = [peer.name for peer in PEERS if device == "cpu" or peer.cuda]
     for name in names or ():
         if name not in known:
             raise ValueError(f"unknown peer {name!r}; expected one of {', '.join(known)}")
-    return [peer for peer in PEERS if names is None or peer.name in names]
+        if name not in there:
+            raise ValueError(f"peer {name!r} is measured on the CPU only; with --device {device}: {', '.join(there)}")
+    return [peer for peer in PEERS if peer.name in (there if names is None else names)]
 
 
 def contenders(workload: Workload, peers: Sequence[Peer]) -> list[Contender]:

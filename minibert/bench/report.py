@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from minibert.bench.card import Card
 from minibert.bench.measure import Pairs, Summary, times
 from minibert.bench.peers import OURS, REFERENCES
 from minibert.bench.workloads import Workload
@@ -40,7 +41,12 @@ class Compared:
 
 @dataclass
 class Result:
-    """One workload."""
+    """One workload.
+
+    Attributes:
+        card: the GPU that it ran on, if it was one.
+        gigabytes: what must go through memory, in billions of bytes (`minibert.bench.traffic`).
+    """
 
     workload: Workload
     gflop: float
@@ -48,6 +54,8 @@ class Result:
     compared: list[Compared] = field(default_factory=list)
     memory: dict[str, float] = field(default_factory=dict)
     blas: list[dict[str, Any]] = field(default_factory=list)
+    card: Card | None = None
+    gigabytes: float = 0.0
 
     def our_turns(self) -> list[list[float]]:
         """Our turns beside all peers."""
@@ -67,6 +75,7 @@ class Result:
 
 
 HEADERS = ("side", "ms", "quartiles", "GFLOP/s", "ratio", "quartiles", "peak MiB", "added", "difference")
+ON_CARD = (*HEADERS[:4], "of card", "GB/s", "of card", *HEADERS[4:7], HEADERS[8])
 
 
 def text(result: Result) -> str:
@@ -79,7 +88,7 @@ def text(result: Result) -> str:
         for one in measured:
             difference = "" if one.label == "limit" else f"{one.difference:.0e}"
             rows.append(_row(one.label, times(one.pairs.theirs), result, one.pairs.ratio(), one.memory, difference))
-        lines += table(HEADERS, rows)
+        lines += table(HEADERS if result.card is None else ON_CARD, rows)
     lines += [f"  {one.label}: {one.skipped}" for one in result.compared if one.skipped]
     for what, best in result.best().items():
         ratio = best.pairs.ratio()
@@ -91,17 +100,19 @@ def _row(
     name: str, seconds: Summary, result: Result, ratio: Summary | None, memory: dict[str, float], difference: str
 ) -> list[str]:
     peak, idle = memory.get("peak", 0.0), memory.get("idle", 0.0)
-    return [
+    times_and_rate = [
         name,
         _ms(seconds.median),
         f"{_ms(seconds.low)}-{_ms(seconds.high)}",
         f"{result.gflop / seconds.median:.0f}" if result.gflop else "",
-        f"{ratio.median:.2f}" if ratio else "",
-        f"{ratio.low:.2f}-{ratio.high:.2f}" if ratio else "",
-        f"{peak:.0f}",
-        f"{peak - idle:.0f}" if idle else "",
-        difference,
     ]
+    ratios = [f"{ratio.median:.2f}" if ratio else "", f"{ratio.low:.2f}-{ratio.high:.2f}" if ratio else ""]
+    if result.card is not None:
+        rate, flops, bandwidth = result.gigabytes / seconds.median, result.card.flops, result.card.bandwidth
+        of_flops = f"{result.gflop * 1e9 / seconds.median / flops:.1%}" if flops else ""
+        of_bandwidth = f"{rate * 1e9 / bandwidth:.1%}" if bandwidth else ""
+        return [*times_and_rate, of_flops, f"{rate:.0f}", of_bandwidth, *ratios, f"{peak:.0f}", difference]
+    return [*times_and_rate, *ratios, f"{peak:.0f}", f"{peak - idle:.0f}" if idle else "", difference]
 
 
 def _ms(seconds: float) -> str:
@@ -135,6 +146,7 @@ def _workload(result: Result) -> dict[str, Any]:
         "about": result.workload.about,
         "gflop": result.gflop,
         "tolerance": result.tolerance,
+        **({"gigabytes": result.gigabytes} if result.card is not None else {}),
         "best": {
             what: {"name": best.label, "ratio": best.pairs.ratio().median} for what, best in result.best().items()
         },

@@ -2,7 +2,7 @@
 
     {"do": "outputs", "to": FILE}            run once and write what came out as .npz
     {"do": "turn", "seconds": s, "warm": b}  run for about s seconds (at least once); {"seconds": [each run]}
-    {"do": "memory"}                         {"peak": MiB, "idle": MiB after the imports}
+    {"do": "memory"}                         {"peak": MiB, "idle": MiB after the imports}; on a GPU, of its memory
 
 While it waits it is blocked in a read and takes no processor time; libraries whose threads spin after a run stop within
 the pause that the parent makes.
@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from typing import Any, TextIO
 
 from minibert.bench.memory import held_mib, peak_mib
@@ -41,7 +40,8 @@ def main() -> None:
             np.savez(request["to"], **side.outputs())
             _send(answers, {})
         else:
-            _send(answers, {"peak": peak_mib(), "idle": idle})
+            held = side.device_mib()
+            _send(answers, {"peak": peak_mib(), "idle": idle} if held is None else {"peak": held, "idle": 0.0})
 
 
 def turn(side: Side, seconds: float, *, warm: bool) -> list[float]:
@@ -52,9 +52,7 @@ def turn(side: Side, seconds: float, *, warm: bool) -> list[float]:
     times: list[float] = []
     while not times or (sum(times) < seconds and len(times) < MOST_RUNS):
         side.prepare()
-        start = time.perf_counter()
-        side.run()
-        times.append(time.perf_counter() - start)
+        times.append(side.clock(side.run))
     return times
 
 

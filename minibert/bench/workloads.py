@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Kind = Literal["encode", "pretrain", "finetune", "attention", "cold"]
@@ -109,6 +109,24 @@ def chosen(names: Sequence[str]) -> list[Workload]:
             groups = ", ".join(dict.fromkeys(w.group for w in WORKLOADS))
             raise ValueError(f"unknown workload {name!r}; expected one of {groups} (minibert bench --list shows all)")
     return [w for w in WORKLOADS if (w.name in names or w.group in names if names else w.by_default)]
+
+
+def on_cuda(names: Sequence[str]) -> list[Workload]:
+    """As `chosen`, of what can be measured on a GPU.
+
+    Raises:
+        ValueError: an unknown name, or one that is about the CPU.
+    """
+    wanted = chosen(names)
+    if "cold" in names:
+        raise ValueError("the workload cold is about the CPU; it is not measured with --device cuda")
+    return [w for w in wanted if w.kind != "cold"]
+
+
+def shortened(workload: Workload) -> Workload:
+    """A few short sequences in place of its own: enough to try the emulated GPU, where time says nothing."""
+    lengths = tuple(min(n, 24) for n in workload.lengths[:2])
+    return replace(workload, lengths=lengths, about=workload.about + ", cut short")
 
 
 def by_name(name: str) -> Workload:

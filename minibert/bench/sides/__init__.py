@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from minibert.bench.card import wall
 from minibert.bench.inputs import Batch, batch, config_of
-from minibert.bench.workloads import Workload, by_name
+from minibert.bench.workloads import Workload, by_name, shortened
 from minibert.config import BertConfig
 
 __all__ = ["Job", "Side", "library"]
@@ -27,6 +29,7 @@ class Job:
         size: of the model: "base" or "tiny".
         threads: how many to compute with.
         folder: of the checkpoint; or the file, for a library that reads another form.
+        device: "cpu" or "cuda".
     """
 
     side: str
@@ -35,10 +38,12 @@ class Job:
     size: str
     threads: int
     folder: str
+    device: str = "cpu"
 
     def what(self) -> Workload:
         """The workload itself."""
-        return by_name(self.workload)
+        found = by_name(self.workload)
+        return shortened(found) if self.device == "cuda" and self.size == "tiny" else found
 
     def config(self) -> BertConfig:
         """The model's sizes."""
@@ -50,7 +55,13 @@ class Job:
 
 
 class Side(ABC):
-    """A library ready to run a workload."""
+    """A library ready to run a workload.
+
+    Attributes:
+        clock: what times a run, in seconds: the CPU's clock, or the GPU's.
+    """
+
+    clock: Callable[[Callable[[], None]], float] = staticmethod(wall)
 
     def prepare(self) -> None:
         """What must be done anew before each run and is not timed: nothing, for most."""
@@ -63,6 +74,10 @@ class Side(ABC):
     @abstractmethod
     def outputs(self) -> dict[str, np.ndarray]:
         """What comes out, without dropout, for comparison by name; and then be ready to run."""
+
+    def device_mib(self) -> float | None:
+        """The most memory that the library held on a GPU, in MiB; None on the CPU."""
+        return None
 
 
 _MODULES = {

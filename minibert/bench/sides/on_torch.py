@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import transformers
 
+from minibert.bench.card import clock
 from minibert.bench.inputs import attention_arrays, gradient_summary
 from minibert.bench.sides import Job, Side
 from minibert.bench.sides.padding import PaddedBatches
@@ -23,24 +24,43 @@ def make(job: Job) -> Side:
     logging.getLogger("transformers").setLevel(logging.ERROR)
     kinds: dict[str, type[Encoder] | type[Training] | type[Attention]]
     kinds = {"encode": Encoder, "pretrain": Training, "finetune": Training, "attention": Attention}
-    return kinds[job.what().kind](job)
+    if job.device == "cuda" and not torch.cuda.is_available():
+        raise RuntimeError("the torch that is installed sees no GPU")
+    side = kinds[job.what().kind](job)
+    if job.device == "cuda":
+        make: Any = torch.cuda.Event
+        side.clock = clock(lambda: make(enable_timing=True), lambda begin, end: begin.elapsed_time(end))
+    return side
+
+
+class _OnTorch(Side):
+    """What the three have in common."""
+
+    def __init__(self, job: Job) -> None:
+        self.device = job.device
+
+    def device_mib(self) -> float | None:
+        return None if self.device == "cpu" else float(torch.cuda.max_memory_reserved() / 2**20)
 
 
 def model_of(job: Job, architecture: str, **options: Any) -> Any:
     """A model of transformers with the checkpoint's weights."""
     how = job.side.removeprefix("torch-")
-    return getattr(transformers, architecture).from_pretrained(job.folder, attn_implementation=how, **options)
+    loaded = getattr(transformers, architecture).from_pretrained(job.folder, attn_implementation=how, **options)
+    return loaded.to(job.device)
 
 
-class Encoder(Side):
+class Encoder(_OnTorch):
     """The encoder, forward."""
 
     def __init__(self, job: Job) -> None:
+        super().__init__(job)
         self.model = model_of(job, "BertModel", add_pooling_layer=False).eval()
         self.batches = PaddedBatches(job)
         # Without pads people pass no mask, and torch is faster then.
         self.inputs = [
-            (torch.tensor(ids), None if mask.all() else torch.tensor(mask)) for ids, mask in self.batches.parts
+            (torch.tensor(ids, device=job.device), None if mask.all() else torch.tensor(mask, device=job.device))
+            for ids, mask in self.batches.parts
         ]
         self.states: list[Any] = []
 
@@ -50,13 +70,14 @@ class Encoder(Side):
 
     def outputs(self) -> dict[str, np.ndarray]:
         self.run()
-        return {"last_hidden_state": self.batches.real_tokens([x.numpy() for x in self.states])}  # (T, H)
+        return {"last_hidden_state": self.batches.real_tokens([x.cpu().numpy() for x in self.states])}  # (T, H)
 
 
-class Training(Side):
+class Training(_OnTorch):
     """One training step."""
 
     def __init__(self, job: Job) -> None:
+        super().__init__(job)
         batch = job.batch()
         self.inputs = {"input_ids": torch.tensor(batch.ids)}
         if not batch.mask.all():
@@ -68,6 +89,7 @@ class Training(Side):
         else:
             self.model = model_of(job, "BertForSequenceClassification")
             self.inputs["labels"] = torch.tensor(batch.relation)
+        self.inputs = {name: x.to(job.device) for name, x in self.inputs.items()}
         named = list(self.model.named_parameters())
         plain = [p for name, p in named if name.endswith("bias") or "LayerNorm" in name]
         decay = [p for name, p in named if not (name.endswith("bias") or "LayerNorm" in name)]
@@ -83,19 +105,20 @@ class Training(Side):
     def outputs(self) -> dict[str, np.ndarray]:
         loss = self.model.eval()(**self.inputs).loss
         loss.backward()
-        summary = gradient_summary((name, p.grad.numpy()) for name, p in self.model.named_parameters())
+        summary = gradient_summary((name, p.grad.cpu().numpy()) for name, p in self.model.named_parameters())
         self.optimizer.zero_grad()
         self.model.train()
-        return {"loss": loss.detach().numpy(), **summary}
+        return {"loss": loss.detach().cpu().numpy(), **summary}
 
 
-class Attention(Side):
+class Attention(_OnTorch):
     """Attention alone, on (B, N, S, D) views of (B, S, N, D) memory, as inside a model."""
 
     def __init__(self, job: Job) -> None:
+        super().__init__(job)
         self.fused, self.backward = job.side == "torch-sdpa", job.what().phase == "backward"
         arrays = attention_arrays(job.what(), job.config())
-        views = {name: torch.tensor(a).transpose(1, 2) for name, a in arrays.items()}
+        views = {name: torch.tensor(a, device=job.device).transpose(1, 2) for name, a in arrays.items()}
         self.qkv = [views[name].requires_grad_(self.backward) for name in ("q", "k", "v")]
         self.dcontext = views["dcontext"]
         self.context: Any = None
@@ -126,4 +149,4 @@ class Attention(Side):
         made = {"context": self.context.detach()}
         if self.backward:
             made |= {f"d{name}": x.grad for name, x in zip("qkv", self.qkv, strict=True)}
-        return {name: x.transpose(1, 2).numpy() for name, x in made.items()}
+        return {name: x.transpose(1, 2).cpu().numpy() for name, x in made.items()}
