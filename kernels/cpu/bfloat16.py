@@ -64,11 +64,11 @@ _one, _two, _three, _four = (stripe_of(across, _step) for across in (1, 2, 3, 4)
 
 
 @njit(nogil=True, cache=True)
-def product_of_pairs(C: Any, A: Any, B: Any, M: int, columns: int, K: int, add: bool) -> None:
-    """C[:M, :columns] = A[:M, :K] B[:K, :columns], or += if `add`; K counts pairs.
+def product_of_pairs(C: Any, S: Any, A: Any, B: Any, M: int, columns: int, K: int, add: bool) -> None:
+    """C[:M, :columns] = A[:M, :K] B[:K, :columns], or that and S if `add`; K counts pairs.
 
     Args:
-        C: float32, rows contiguous. Written up to the next whole vector of columns.
+        C, S: float32, rows contiguous. Written, and read, up to the next whole vector of columns.
         A, B: uint32, two bfloat16 each: A of any strides, B with contiguous rows, read up to the next whole vector.
         All passed through `loose`.
     """
@@ -78,13 +78,13 @@ def product_of_pairs(C: Any, A: Any, B: Any, M: int, columns: int, K: int, add: 
     while done < vectors:
         across, j = min(ACROSS, vectors - done), done * lanes
         if across == 4:
-            _four(C, A, B, M, j, K, add)
+            _four(C, S, A, B, M, j, K, add)
         elif across == 3:
-            _three(C, A, B, M, j, K, add)
+            _three(C, S, A, B, M, j, K, add)
         elif across == 2:
-            _two(C, A, B, M, j, K, add)
+            _two(C, S, A, B, M, j, K, add)
         else:
-            _one(C, A, B, M, j, K, add)
+            _one(C, S, A, B, M, j, K, add)
         done += across
 
 

@@ -13,7 +13,7 @@ from numba import njit, types
 
 from . import threads
 from .bfloat16 import pair_columns, pair_rows, product_of_pairs
-from .gemm import DEPTH, SHARES, WIDTH, aligned, ask, close
+from .gemm import DEPTH, ROWS, SHARES, WIDTH, aligned, ask, close
 from .tiles import BYTES, loose
 from .transpose import transpose_into
 
@@ -23,12 +23,15 @@ def bfloat16_gemm(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.n
     M, N = C.shape
     if A.shape[1] == 0:  # no products: nothing below would write C
         A, B = np.zeros((M, 1), C.dtype), np.zeros((1, N), C.dtype)
+    if add and bias is not None:
+        C += bias
+        bias = None
+    start = C if add else np.zeros((0, N), C.dtype) if bias is None else np.broadcast_to(bias, C.shape)
     A, B = _along_memory(A), _along_memory(B)
     pairs = _pairs(A.view(np.uint32))
     blocks = -(-N // WIDTH)
-    row_parts = max(1, min(-(-threads.get_num_threads() // max(blocks, 1)), M // WIDTH))
-    bias = np.zeros(0, C.dtype) if bias is None else bias
-    threads.split(blocks * row_parts, _compiled()[1], pairs, B.view(np.uint32), bias, C, row_parts, add)
+    row_parts = max(-(-M // ROWS), min(-(-threads.get_num_threads() // max(blocks, 1)), M // WIDTH))
+    threads.split(blocks * row_parts, _compiled()[1], pairs, B.view(np.uint32), start, C, row_parts)
 
 
 def _along_memory(x: np.ndarray) -> np.ndarray:
@@ -47,11 +50,9 @@ def _pairs(A: np.ndarray) -> np.ndarray:
 @functools.cache
 def _compiled() -> tuple[Any, Any]:
     """`_row_blocks` and `_units` for arrays of any strides, read-only or not, as in `gemm.py`."""
-    bits, vector = types.Array(types.uint32, 2, "A", readonly=True), types.Array(types.float32, 1, "A", readonly=True)
+    bits, matrix = (types.Array(number, 2, "A", readonly=True) for number in (types.uint32, types.float32))
     some = types.void(types.intp, types.intp, bits, types.Array(types.uint32, 2, "C"))
-    units = types.void(
-        types.intp, types.intp, bits, bits, vector, types.Array(types.float32, 2, "A"), types.intp, types.boolean
-    )
+    units = types.void(types.intp, types.intp, bits, bits, matrix, types.Array(types.float32, 2, "A"), types.intp)
     return njit(some, nogil=True, cache=True)(_row_blocks), njit(units, nogil=True, cache=True)(_units)
 
 
@@ -96,37 +97,37 @@ def _pack_panel(panel: Any, turned: Any, B: Any) -> None:
             panel[k, c] = 0
 
 
-def _units(first: int, end: int, A: Any, B: Any, bias: Any, C: Any, row_parts: int, add: bool) -> None:
-    """Units first..end-1: a block of columns and a share of the rows each."""
-    M, N = C.shape
+def _units(first: int, end: int, A: Any, B: Any, start: Any, C: Any, row_parts: int) -> None:
+    """Units first..end-1: a block of columns and a share of the rows each. C = start + A B; no rows of start: 0."""
+    M = C.shape[0]
     panel, turned = aligned(DEPTH, WIDTH, A), aligned(WIDTH, DEPTH, A)
-    edge = aligned(M if N % (BYTES // C.itemsize) else 0, WIDTH, C)
+    block = aligned(-(-M // max(row_parts, 1)), WIDTH, C)
     for unit in range(first, end):
-        block, part = unit // row_parts, unit % row_parts
-        j, top, bottom = block * WIDTH, M * part // row_parts, M * (part + 1) // row_parts
-        columns = min(WIDTH, N - j)
-        whole = columns % (BYTES // C.itemsize) == 0
-        target = C[top:bottom, j : j + columns]
-        if whole:
-            _block(A[top:bottom], B, j, target, panel, turned, add)
-        else:
-            _block(A[top:bottom], B, j, edge[: bottom - top], panel, turned, False)
-        close(target, edge, bias[j : j + columns], whole, add)
+        j, part = unit // row_parts * WIDTH, unit % row_parts
+        top, bottom = M * part // row_parts, M * (part + 1) // row_parts
+        target = C[top:bottom, j : j + WIDTH]
+        _block(A[top:bottom], B, j, start[top:bottom, j : j + WIDTH], target, panel, turned, block)
 
 
 @njit(nogil=True, cache=True)
-def _block(A: Any, B: Any, j: int, C: Any, panel: Any, turned: Any, add: bool) -> None:
-    """C = A B[:, j : j + WIDTH], or += if `add`; A of pairs, B of single numbers."""
+def _block(A: Any, B: Any, j: Any, start: Any, C: Any, panel: Any, turned: Any, block: Any) -> None:
+    """C = start + A B[:, j : j + WIDTH]; A of pairs, B of single numbers."""
     M, pairs = A.shape
-    columns = min(WIDTH, B.shape[1] - j)
+    columns = C.shape[1]
+    whole = columns * C.itemsize % BYTES == 0
+    onto = start.shape[0] > 0 and whole
+    S, P = loose(block), loose(panel)
     for k in range(0, pairs, DEPTH):
         depth = min(DEPTH, pairs - k)
         _pack_panel(panel, turned, B[2 * k : 2 * (k + depth), j : j + columns])
         next_k, next_j = (k + DEPTH, j) if k + DEPTH < pairs else (0, j + WIDTH)
         rest = B[2 * next_k : 2 * (next_k + DEPTH), next_j : next_j + WIDTH]
+        source = S if k > 0 or not onto else loose(start)
+        target = loose(C) if whole and k + DEPTH >= pairs else S
         for share in range(SHARES):
             ask(rest, share)
             i, end = M * share // SHARES, M * (share + 1) // SHARES
-            product_of_pairs(
-                loose(C[i:]), loose(A[i:, k : k + depth]), loose(panel), end - i, columns, depth, add or k > 0
-            )
+            a = loose(A[i:, k : k + depth])
+            product_of_pairs(target[i:], source[i:], a, P, end - i, columns, depth, onto or k > 0)
+    if not whole:
+        close(C, block, start)

@@ -43,13 +43,13 @@ def turned_product(yT: Any, weight: Any, xT: Any) -> None:
     while done < vectors:
         across, j = min(ACROSS, vectors - done), done * lanes
         if across == 4:
-            _four(yT, weight, xT, O, j, I, False)
+            _four(yT, yT, weight, xT, O, j, I, False)
         elif across == 3:
-            _three(yT, weight, xT, O, j, I, False)
+            _three(yT, yT, weight, xT, O, j, I, False)
         elif across == 2:
-            _two(yT, weight, xT, O, j, I, False)
+            _two(yT, yT, weight, xT, O, j, I, False)
         else:
-            _one(yT, weight, xT, O, j, I, False)
+            _one(yT, yT, weight, xT, O, j, I, False)
         done += across
 
 

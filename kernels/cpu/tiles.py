@@ -63,35 +63,39 @@ loose: Any = _loose  # to a type checker, an intrinsic takes its typing context 
 def stripe_of(across: int, step: Any, depth: int | None = None) -> Any:
     """An intrinsic for all rows and `across` vectors of columns from j on: ROWS rows at a time, then single ones.
 
+    It does C = A B, or C = S + A B if `add`; S may be C.
+
     Args:
         across: vectors, at most ACROSS.
         step: writes what is done for one k: `multiply_add`, or what `bfloat16.py` has.
-        depth: steps after which sums are added to C and begin anew; None for the whole of K.
+        depth: steps after which sums are added to C (which S must then be) and begin anew; None for the whole of K.
     """
 
     @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
-    def stripe(typing_context: Any, C: Any, A: Any, B: Any, M: Any, j: Any, K: Any, add: Any) -> Any:
+    def stripe(typing_context: Any, C: Any, S: Any, A: Any, B: Any, M: Any, j: Any, K: Any, add: Any) -> Any:
         def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            c, a, b = (Matrix(context, builder, t, x) for t, x in zip(signature.args[:3], args, strict=False))
-            M, j, K, add = args[3:]
+            c, s, a, b = (Matrix(context, builder, t, x) for t, x in zip(signature.args[:4], args, strict=False))
+            M, j, K, add = args[4:]
             tall = ROWS[across]
             whole = builder.sub(M, builder.urem(M, M.type(tall)))
             for rows, first, end in ((tall, M.type(0), whole), (1, whole, M)):
                 with cgutils.for_range_slice(builder, first, end, M.type(rows), M.type) as (i, _):
                     below = [builder.add(i, i.type(r)) for r in range(rows)]
-                    pieces(builder, c, (a, b), below, j, K, add)
+                    pieces(builder, (c, s), (a, b), below, j, K, add)
             return context.get_dummy_value()
 
-        return types.void(C, A, B, types.intp, types.intp, types.intp, types.boolean), codegen
+        return types.void(C, S, A, B, types.intp, types.intp, types.intp, types.boolean), codegen
 
-    def pieces(builder: Any, c: Matrix, factors: tuple[Matrix, Matrix], below: list[Any], j: Any, K: Any, add: Any
-               ) -> None:  # fmt: skip
-        """One tile: the whole sum at once, or `depth` steps at a time."""
+    def pieces(
+        builder: Any, results: tuple[Matrix, Matrix], factors: tuple[Matrix, Matrix], below: list[Any], j: Any, K: Any,
+        add: Any,
+    ) -> None:  # fmt: skip
+        """One tile: the whole sum at once, or `depth` steps at a time (then S must be C)."""
 
         def piece(first: Any, end: Any, add: Any) -> None:
-            sums = _sums(builder, c, below, across)
+            sums = _sums(builder, results[0], below, across)
             _steps(builder, *factors, below, j, first, end, sums, step)
-            _store(builder, c, below, j, add, sums)
+            _store(builder, *results, below, j, add, sums)
 
         zero = K.type(0)
         if depth is None:
@@ -136,12 +140,12 @@ def _sums(builder: Any, c: Matrix, below: list[Any], across: int) -> list[list[A
     return sums
 
 
-def _store(builder: Any, c: Matrix, below: list[Any], j: Any, add: Any, sums: list[list[Any]]) -> None:
-    """C = sums, or C += sums if `add`: added once in the end, a long product is a sum of short ones and rounds less."""
+def _store(builder: Any, c: Matrix, s: Matrix, below: list[Any], j: Any, add: Any, sums: list[list[Any]]) -> None:
+    """C = sums, or S + sums if `add`: added once in the end, a long product is a sum of short ones and rounds less."""
     with builder.if_then(add):
         for row, r in zip(sums, below, strict=True):
             for v, value in enumerate(row):
-                before = builder.load(c.vector(r, j, v), align=c.size)
+                before = builder.load(s.vector(r, j, v), align=c.size)
                 builder.store(builder.fadd(before, builder.load(value)), value)
     for row, r in zip(sums, below, strict=True):
         for v, value in enumerate(row):
@@ -192,17 +196,23 @@ def product(C: Any, A: Any, B: Any, M: int, columns: int, K: int, add: bool) -> 
         B: rows contiguous; read up to the next whole vector.
         All three of one dtype, and passed through `loose`.
     """
+    product_onto(C, C, A, B, M, columns, K, add)
+
+
+@njit(nogil=True, cache=True)
+def product_onto(C: Any, S: Any, A: Any, B: Any, M: int, columns: int, K: int, add: bool) -> None:
+    """C = A B, or C = S + A B if `add`; as `product`, and S like C (its rows may be one and the same)."""
     lanes = BYTES // C.itemsize
     vectors = (columns + lanes - 1) // lanes
     done = 0
     while done < vectors:
         across, j = min(ACROSS, vectors - done), done * lanes
         if across == 4:
-            _four(C, A, B, M, j, K, add)
+            _four(C, S, A, B, M, j, K, add)
         elif across == 3:
-            _three(C, A, B, M, j, K, add)
+            _three(C, S, A, B, M, j, K, add)
         elif across == 2:
-            _two(C, A, B, M, j, K, add)
+            _two(C, S, A, B, M, j, K, add)
         else:
-            _one(C, A, B, M, j, K, add)
+            _one(C, S, A, B, M, j, K, add)
         done += across
