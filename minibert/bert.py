@@ -13,6 +13,8 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any, ClassVar, Self
 
+import numpy as np
+
 from minibert import backend, ops
 from minibert.autograd import Tensor, is_grad_enabled
 from minibert.backend import Array
@@ -163,8 +165,8 @@ class BertEncoder(Module):
         self, x: Tensor, starts: list[int], maps: list[list[Array]] | None, states: list[Tensor] | None
     ) -> Tensor:
         """(T, H) to (T, H); appends the states before and after every layer to `states` if there is such a list."""
-        if maps is None and states is None and (quick := self._few_rows(x, starts)) is not None:
-            return quick
+        if maps is None and states is None and (fused := self._without_tape(x, starts)) is not None:
+            return fused
         for layer in self.layer:
             if states is not None:
                 states.append(x)
@@ -173,18 +175,17 @@ class BertEncoder(Module):
             states.append(x)
         return x
 
-    def _few_rows(self, x: Tensor, starts: list[int]) -> Tensor | None:
-        """The kernel for short inputs (kernels/cpu/few_rows_encoder.py), where it applies: without tape or dropout."""
+    def _without_tape(self, x: Tensor, starts: list[int]) -> Tensor | None:
+        """All layers by the kernel for inference (kernels/cpu/encoder.py), where it applies; else None."""
         every: list[Any] = list(self.layer)
-        first = every[0] if every else None
-        if is_grad_enabled() or self.training or first is None or first.intermediate.activation is not ops.gelu:
+        if is_grad_enabled() or self.training or not every or every[0].intermediate.activation is not ops.gelu:
             return None
         layers = [layer.arrays() for layer in every]
-        kernel = backend.kernel_module("few_rows_encoder", [x.data, *layers[0]])
-        if kernel is None or not 1 <= x.shape[0] <= kernel.MOST_ROWS:
+        kernel = backend.kernel_module("encoder", [x.data, *layers[0]]) if isinstance(x.data, np.ndarray) else None
+        if kernel is None or not x.shape[0]:
             return None
-        heads, eps = first.attention.self.heads, first.output.LayerNorm.eps
-        return Tensor(kernel.few_rows_encoder(x.data, starts, layers, heads=heads, eps=eps))
+        heads, eps = every[0].attention.self.heads, every[0].output.LayerNorm.eps
+        return Tensor(kernel.encoder(x.data, starts, layers, heads=heads, eps=eps))
 
 
 class BertPooler(Module):

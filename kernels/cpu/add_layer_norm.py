@@ -102,6 +102,16 @@ def add_layer_norm_forward(
     return y.reshape(x.shape), (given, bias, rest, gamma, mean, inv_std)
 
 
+def add_layer_norm_in_place(x: Any, bias: Any, residual: Any, gamma: Any, beta: Any, *, eps: float) -> None:
+    """residual = LayerNorm(residual + x + bias): x and residual (R, H), the others (H,); for where no tape is kept."""
+    (given, rest), shifts = arrays.rows(x, residual), arrays.inputs(bias, gamma, beta)
+    statistics = np.empty((2, len(x)), x.dtype)
+    threads.split(
+        len(x), _forward, given, shifts[0], rest, *shifts[1:], float(eps), *_NOTHING_DROPPED, residual, *statistics,
+        grain=rows_a_thread(x),
+    )  # fmt: skip
+
+
 def add_layer_norm_backward(
     dy: Any, saved: tuple[Any, ...], needs: tuple[bool, ...], *, eps: float, p: float, key: Any
 ) -> tuple[Any, ...]:

@@ -32,13 +32,21 @@ SMALL = 100_000
 
 def attention_forward(qkv: np.ndarray, *, starts: Sequence[int], p: float, key: Any) -> tuple[np.ndarray, Saved]:
     """(3, T, N, D) to the context, (T, N, D)."""
+    context = np.empty(qkv.shape[1:], qkv.dtype)
+    return context, (qkv, context, attend(qkv, starts, context, _dropout(p, key)))
+
+
+def attend(
+    qkv: np.ndarray, starts: Sequence[int], context: np.ndarray, dropout: tuple[int, float, int, int] = (0, 1.0, 0, 0)
+) -> np.ndarray:
+    """Write the context, (T, N, D), of qkv, (3, T, N, D); returns what backward needs of each softmax, (2, N, T)."""
     _, T, N, D = qkv.shape
-    context, softmax = np.empty((T, N, D), qkv.dtype), np.empty((2, N, T), qkv.dtype)
+    softmax = np.empty((2, N, T), qkv.dtype)
     units, bounds = _query_blocks(tuple(starts), N, threads.get_num_threads())
     scratch = _workspace(len(bounds), forward.scratch_rows(D), BLOCK, qkv.dtype)
-    common = units, read_only(qkv), context, softmax, _dropout(p, key), 1 / math.sqrt(D)
+    common = units, read_only(qkv), context, softmax, dropout, 1 / math.sqrt(D)
     threads.run(forward.forward_units, [(a, b, *common, scratch[i]) for i, (a, b) in enumerate(bounds)])
-    return context, (qkv, context, softmax)
+    return softmax
 
 
 def attention_backward(

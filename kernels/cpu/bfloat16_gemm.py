@@ -13,13 +13,15 @@ from numba import njit, types
 
 from . import threads
 from .bfloat16 import pair_columns, pair_rows, product_of_pairs
-from .gemm import DEPTH, ROWS, SHARES, WIDTH, aligned, ask, close
+from .gemm import DEPTH, ROWS, SHARES, WIDTH, aligned, ask, close, gelu_rows
 from .tiles import BYTES, loose
 from .transpose import transpose_into
 
 
-def bfloat16_gemm(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False) -> None:
-    """C = A B + bias, or C += if `add`; the arguments of `gemm`, all of float32."""
+def bfloat16_gemm(
+    A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False, gelu: bool = False
+) -> None:
+    """C = A B + bias, or C += if `add`; or GELU of that; the arguments of `gemm`, all of float32."""
     M, N = C.shape
     if A.shape[1] == 0:  # no products: nothing below would write C
         A, B = np.zeros((M, 1), C.dtype), np.zeros((1, N), C.dtype)
@@ -31,7 +33,7 @@ def bfloat16_gemm(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.n
     pairs = _pairs(A.view(np.uint32))
     blocks = -(-N // WIDTH)
     row_parts = max(-(-M // ROWS), min(-(-threads.get_num_threads() // max(blocks, 1)), M // WIDTH))
-    threads.split(blocks * row_parts, _compiled()[1], pairs, B.view(np.uint32), start, C, row_parts)
+    threads.split(blocks * row_parts, _compiled()[1], pairs, B.view(np.uint32), start, C, row_parts, gelu)
 
 
 def _along_memory(x: np.ndarray) -> np.ndarray:
@@ -52,7 +54,9 @@ def _compiled() -> tuple[Any, Any]:
     """`_row_blocks` and `_units` for arrays of any strides, read-only or not, as in `gemm.py`."""
     bits, matrix = (types.Array(number, 2, "A", readonly=True) for number in (types.uint32, types.float32))
     some = types.void(types.intp, types.intp, bits, types.Array(types.uint32, 2, "C"))
-    units = types.void(types.intp, types.intp, bits, bits, matrix, types.Array(types.float32, 2, "A"), types.intp)
+    units = types.void(
+        types.intp, types.intp, bits, bits, matrix, types.Array(types.float32, 2, "A"), types.intp, types.boolean
+    )
     return njit(some, nogil=True, cache=True)(_row_blocks), njit(units, nogil=True, cache=True)(_units)
 
 
@@ -97,7 +101,7 @@ def _pack_panel(panel: Any, turned: Any, B: Any) -> None:
             panel[k, c] = 0
 
 
-def _units(first: int, end: int, A: Any, B: Any, start: Any, C: Any, row_parts: int) -> None:
+def _units(first: int, end: int, A: Any, B: Any, start: Any, C: Any, row_parts: int, gelu: bool) -> None:
     """Units first..end-1: a block of columns and a share of the rows each. C = start + A B; no rows of start: 0."""
     M = C.shape[0]
     panel, turned = aligned(DEPTH, WIDTH, A), aligned(WIDTH, DEPTH, A)
@@ -106,11 +110,11 @@ def _units(first: int, end: int, A: Any, B: Any, start: Any, C: Any, row_parts: 
         j, part = unit // row_parts * WIDTH, unit % row_parts
         top, bottom = M * part // row_parts, M * (part + 1) // row_parts
         target = C[top:bottom, j : j + WIDTH]
-        _block(A[top:bottom], B, j, start[top:bottom, j : j + WIDTH], target, panel, turned, block)
+        _block(A[top:bottom], B, j, start[top:bottom, j : j + WIDTH], target, panel, turned, block, gelu)
 
 
 @njit(nogil=True, cache=True)
-def _block(A: Any, B: Any, j: Any, start: Any, C: Any, panel: Any, turned: Any, block: Any) -> None:
+def _block(A: Any, B: Any, j: Any, start: Any, C: Any, panel: Any, turned: Any, block: Any, gelu: bool) -> None:
     """C = start + A B[:, j : j + WIDTH]; A of pairs, B of single numbers."""
     M, pairs = A.shape
     columns = C.shape[1]
@@ -129,5 +133,9 @@ def _block(A: Any, B: Any, j: Any, start: Any, C: Any, panel: Any, turned: Any, 
             i, end = M * share // SHARES, M * (share + 1) // SHARES
             a = loose(A[i:, k : k + depth])
             product_of_pairs(target[i:], source[i:], a, P, end - i, columns, depth, onto or k > 0)
+            if gelu and whole and k + DEPTH >= pairs:
+                gelu_rows(C[i:end])
     if not whole:
         close(C, block, start)
+        if gelu:
+            gelu_rows(C)

@@ -1,4 +1,4 @@
-"""The encoder for few rows (a single short sentence), without a tape: a whole layer in one hand-over to the threads.
+"""The encoder for few rows (a single short sentence): a whole layer in one hand-over to the threads.
 
 A layer of few rows is over in a millisecond, in which ten ops one by one would hand over work to the threads ten times,
 through the interpreter. Here each thread runs through the whole layer, and where it needs what another one computes

@@ -21,9 +21,11 @@ import numpy as np
 from numba import njit, types
 
 from . import threads
+from .gelu import gelu_and_slope
 from .look_ahead import look_ahead
-from .tiles import BYTES, loose, product_onto
+from .tiles import BYTES, contiguous, loose, product_onto
 from .transpose import transpose_into
+from .vector_math import FLAGS
 
 WIDTH, DEPTH = 64, 128
 """32 kB in float32; the rest of the cache is for A and C on their way."""
@@ -33,8 +35,10 @@ SHARES = 8
 """A panel is asked for in this many parts: memory brings one while the rows of A run past its predecessor."""
 
 
-def gemm(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False) -> None:
-    """C = A B + bias, or C += if `add`.
+def gemm(
+    A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False, gelu: bool = False
+) -> None:
+    """C = A B + bias, or C += if `add`; or GELU of that.
 
     Args:
         A, B: (M, K) and (K, N), of any strides.
@@ -50,7 +54,7 @@ def gemm(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *
     start = C if add else np.zeros((0, N), C.dtype) if bias is None else np.broadcast_to(bias, C.shape)
     blocks = -(-N // WIDTH)
     row_parts = max(-(-M // ROWS), min(-(-threads.get_num_threads() // max(blocks, 1)), M // WIDTH))
-    threads.split(blocks * row_parts, _compiled(C.dtype.name), A, B, start, C, row_parts)
+    threads.split(blocks * row_parts, _compiled(C.dtype.name), A, B, start, C, row_parts, gelu)
 
 
 @functools.cache
@@ -58,23 +62,26 @@ def _compiled(dtype: str) -> Any:
     """`_units` for arrays of any strides, read-only or not: one compiled function instead of one for each mixture."""
     number = numba.from_dtype(np.dtype(dtype))
     matrix = types.Array(number, 2, "A", readonly=True)
-    signature = types.void(types.intp, types.intp, matrix, matrix, matrix, types.Array(number, 2, "A"), types.intp)
+    signature = types.void(
+        types.intp, types.intp, matrix, matrix, matrix, types.Array(number, 2, "A"), types.intp, types.boolean
+    )
     return njit(signature, nogil=True, cache=True)(_units)
 
 
-def _units(first: int, end: int, A: Any, B: Any, start: Any, C: Any, row_parts: int) -> None:
+def _units(first: int, end: int, A: Any, B: Any, start: Any, C: Any, row_parts: int, gelu: bool) -> None:
     """Units first..end-1: a block of columns and a share of the rows each. C = start + A B; no rows of start: 0."""
     M = C.shape[0]
     panel, block = aligned(DEPTH, WIDTH, C), aligned(-(-M // max(row_parts, 1)), WIDTH, C)
     for unit in range(first, end):
         j, part = unit // row_parts * WIDTH, unit % row_parts
         top, bottom = M * part // row_parts, M * (part + 1) // row_parts
-        _block(A[top:bottom], B, j, start[top:bottom, j : j + WIDTH], C[top:bottom, j : j + WIDTH], panel, block)
+        target = C[top:bottom, j : j + WIDTH]
+        _block(A[top:bottom], B, j, start[top:bottom, j : j + WIDTH], target, panel, block, gelu)
 
 
 @njit(nogil=True, cache=True)
-def _block(A: Any, B: Any, j: Any, start: Any, C: Any, panel: Any, block: Any) -> None:
-    """C = start + A B[:, j : j + WIDTH]. The next panel's numbers are asked for while this one is in use."""
+def _block(A: Any, B: Any, j: Any, start: Any, C: Any, panel: Any, block: Any, gelu: bool) -> None:
+    """C = start + A B[:, j : j + WIDTH], or GELU of that. The next panel is asked for while this one is in use."""
     M, K = A.shape
     columns = C.shape[1]
     whole = columns * C.itemsize % BYTES == 0  # else whole vectors would run over the end of the row
@@ -92,8 +99,21 @@ def _block(A: Any, B: Any, j: Any, start: Any, C: Any, panel: Any, block: Any) -
             i, end = M * share // SHARES, M * (share + 1) // SHARES
             a = loose(A[i:, k : k + depth])
             product_onto(target[i:], source[i:], a, P, end - i, columns, depth, onto or k > 0)
+            if gelu and whole and k + DEPTH >= K:  # the rows are still in the first-level cache
+                gelu_rows(C[i:end])
     if not whole:
         close(C, block, start)
+        if gelu:
+            gelu_rows(C)
+
+
+@njit(nogil=True, cache=True, fastmath=FLAGS, error_model="numpy")
+def gelu_rows(C: Any) -> None:
+    """C = GELU(C)"""
+    for r in range(C.shape[0]):
+        x = contiguous(C[r])
+        for c in range(x.shape[0]):
+            x[c] = gelu_and_slope(x[c])[0]
 
 
 @njit(nogil=True, cache=True)

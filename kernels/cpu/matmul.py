@@ -49,12 +49,14 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray | None = None) -> np.nd
     return c
 
 
-def multiply(A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False) -> None:
+def multiply(
+    A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False, gelu: bool = False
+) -> None:
     """`gemm`, or `bfloat16_gemm` where that is allowed and faster."""
     if FAST and C.dtype == np.float32 and get_float32_matmul_precision() == "medium":
-        bfloat16_gemm(A, B, bias, C, add=add)
+        bfloat16_gemm(A, B, bias, C, add=add, gelu=gelu)
     else:
-        gemm(A, B, bias, C, add=add)
+        gemm(A, B, bias, C, add=add, gelu=gelu)
 
 
 def column_sums(x: np.ndarray) -> np.ndarray:

@@ -57,7 +57,18 @@ def _loose(typing_context: Any, x: Any) -> Any:
     return x.copy(layout="A", readonly=False)(x), codegen
 
 
+@intrinsic  # type: ignore[untyped-decorator, unused-ignore]
+def _contiguous(typing_context: Any, x: Any) -> Any:
+    """The same array, typed as contiguous, where it is although its type does not say so: a row of C."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return imputils.impl_ret_borrowed(context, builder, signature.return_type, args[0])
+
+    return x.copy(layout="C")(x), codegen
+
+
 loose: Any = _loose  # to a type checker, an intrinsic takes its typing context too
+contiguous: Any = _contiguous
 
 
 def stripe_of(across: int, step: Any, depth: int | None = None) -> Any:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minibert.kernels.cpu import threads
-from minibert.kernels.cpu.gemm import DEPTH, WIDTH, gemm
+from minibert.kernels.cpu.gelu import gelu_forward
+from minibert.kernels.cpu.gemm import DEPTH, ROWS, WIDTH, gemm
 
-rows = st.sampled_from([1, 3, 4, 5, 70])
+rows = st.sampled_from([1, 3, 4, 5, 70, ROWS + 3])
 columns = st.sampled_from([1, 15, 16, 17, WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH + 16])
 depths = st.sampled_from([1, 7, DEPTH - 1, DEPTH, DEPTH + 1, 2 * DEPTH + 5])
 
@@ -51,6 +52,18 @@ def test_equals_numpy(
             assert np.isnan(room[[0, -1]]).all()  # nothing was written beside the result
     finally:
         threads._threads = before
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), rows, depths, columns, st.booleans())
+def test_gelu_of_the_product(seed: int, M: int, K: int, N: int, bias: bool) -> None:
+    """The same bits as GELU afterwards, whatever block the rows are in."""
+    rng = np.random.default_rng(seed)
+    a, b, v = rng.standard_normal((M, K)), rng.standard_normal((K, N)), rng.standard_normal(N)
+    first, second = np.empty((2, M, N))
+    gemm(a, b, v if bias else None, first)
+    gemm(a, b, v if bias else None, second, gelu=True)
+    np.testing.assert_array_equal(second, gelu_forward(first)[0])
 
 
 @pytest.mark.parametrize(("M", "K", "N"), [(0, 3, 4), (3, 0, 4), (3, 4, 0)])
