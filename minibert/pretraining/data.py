@@ -98,9 +98,7 @@ class PretrainingData:
         self.tokenizer = BertTokenizer.from_pretrained(self.folder)
         tokens = tuple(token or "" for token in self.tokenizer.convert_ids_to_tokens(range(self.vocabulary_size)))
         special = tuple(self.tokenizer.all_special_ids)
-        self.masking = Masking(
-            tokens, special, self.tokenizer.mask_token_id, masking_probability, whole_word_masking
-        )
+        self.masking = Masking(tokens, special, self.tokenizer.mask_token_id, masking_probability, whole_word_masking)
         self.continues = continuations(tokens)  # (V,)
         self._continues: list[bool] = self.continues.tolist()  # for one look at a time
         self._first_tokens = [shard.first_token for shard in self.shards]

@@ -99,9 +99,7 @@ def pages(file: IO[bytes], name: str, complain: Callable[[str], None]) -> Iterat
         complain(f"{name} is damaged: {one_line(error)}; what follows cannot be read")
 
 
-def _paragraphs(
-    title: str, source: str, name: str, complain: Callable[[str], None]
-) -> Iterator[tuple[str, list[str]]]:
+def _paragraphs(title: str, source: str, name: str, complain: Callable[[str], None]) -> Iterator[tuple[str, list[str]]]:
     try:
         paragraphs = plain_paragraphs(source)
     except MissingLibrary:
