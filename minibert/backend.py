@@ -248,7 +248,6 @@ class _Switch(threading.local):
             raise ValueError(f"MINIBERT_KERNELS must be auto, always or never, got {mode!r}")
         self.on = mode != "never"
         self.smallest = 0 if mode == "always" else SMALL
-        self.matmul_precision = "highest"
 
 
 _switch = _Switch()
@@ -320,12 +319,16 @@ def set_float32_matmul_precision(precision: str) -> None:
     """
     if precision not in MATMUL_PRECISIONS:
         raise ValueError(f"the precision of products is {' or '.join(MATMUL_PRECISIONS)}, got {precision!r}")
-    _switch.matmul_precision = precision
+    from minibert.kernels.cpu import matmul
+
+    matmul.precision = precision
 
 
 def get_float32_matmul_precision() -> str:
     """ "highest" or "medium"."""
-    return _switch.matmul_precision
+    from minibert.kernels.cpu import matmul
+
+    return matmul.precision
 
 
 def set_num_threads(threads: int) -> None:

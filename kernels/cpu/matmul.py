@@ -10,14 +10,15 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from minibert.backend import get_float32_matmul_precision
-
 from . import threads
 from .arrays import inputs
 from .bfloat16 import FAST
 from .bfloat16_gemm import bfloat16_gemm
 from .few_rows import FEW_ROWS, few_rows
 from .gemm import gemm
+
+precision = "highest"
+"""Or "medium": float32 factors may be rounded. Set by `minibert.backend.set_float32_matmul_precision`."""
 
 
 def linear(x: np.ndarray, weight: np.ndarray, bias: np.ndarray | None, out: np.ndarray | None = None) -> np.ndarray:
@@ -53,7 +54,7 @@ def multiply(
     A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False, gelu: bool = False
 ) -> None:
     """`gemm`, or `bfloat16_gemm` where that is allowed and faster."""
-    if FAST and C.dtype == np.float32 and get_float32_matmul_precision() == "medium":
+    if FAST and C.dtype == np.float32 and precision == "medium":
         bfloat16_gemm(A, B, bias, C, add=add, gelu=gelu)
     else:
         gemm(A, B, bias, C, add=add, gelu=gelu)
