@@ -85,7 +85,7 @@ class _Own(NamedTuple):
     rows: np.ndarray
     turned: np.ndarray
     sums: np.ndarray  # (T, H)
-    scores: np.ndarray  # (2 * TILE, BLOCK), of a head
+    scores: np.ndarray  # (TILE, BLOCK), of a head
     columns: np.ndarray  # (3, BLOCK), of its queries
 
 
