@@ -9,9 +9,9 @@ the next step depends on is in the state: weights, Adam's moments, the number of
 in the sequence of random draws. Numbers are added up in the same order every time, so the run ends at the same bits.
 
 On a GPU the steps are handed over one after another, and nobody waits for them: losses are read when a line of metrics,
-an evaluation or a state is due, and only then is it seen whether they are finite. In float16 a step may be left out (see
-`minibert.precision`): it is one of the run's steps, with its examples, but not one of the schedule's, which then ends
-that many steps above its last rate.
+an evaluation or a state is due, and only then is it seen whether they are finite. In float16 a step may be left out
+(see `minibert.precision`): it is one of the run's steps, with its examples, but not one of the schedule's, which then
+ends that many steps above its last rate.
 """
 
 from __future__ import annotations
