@@ -17,7 +17,7 @@ import pytest
 from minibert import BertForPreTraining, manual_seed
 from minibert.cli import main
 from minibert.kernels.cuda.emulator import no_synchronisation, why_not
-from minibert.pretraining import curves, training
+from minibert.pretraining import curves, trainer
 from minibert.pretraining.compute import Compute
 from minibert.pretraining.data import PretrainingData
 from minibert.pretraining.errors import DeviceError
@@ -86,7 +86,7 @@ def die_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise Killed
         return take_step(*arguments)
 
-    monkeypatch.setattr(training, "take_step", stepping)
+    monkeypatch.setattr(trainer, "take_step", stepping)
 
 
 # ---- a run
@@ -193,7 +193,7 @@ def test_losses_are_read_when_they_are_wanted(
     """A whole run under the watch: between lines of metrics and states nobody waits."""
     if cuda == "gpu":
         pytest.skip("on a GPU: see tests/kernels/cuda/test_gpu.py")
-    real, reads = training.Trainer._one_step, list[int]()
+    real, reads = trainer.Trainer._one_step, list[int]()
 
     def watched(self: Any, batch: Any) -> Any:
         with no_synchronisation():
@@ -203,23 +203,23 @@ def test_losses_are_read_when_they_are_wanted(
         reads.append(self.step)
         return really(self)
 
-    really = training.Trainer._read
-    monkeypatch.setattr(training.Trainer, "_one_step", watched)
-    monkeypatch.setattr(training.Trainer, "_read", reading)
+    really = trainer.Trainer._read
+    monkeypatch.setattr(trainer.Trainer, "_one_step", watched)
+    monkeypatch.setattr(trainer.Trainer, "_read", reading)
     pretrain(recipe(data, log_every=6, save_every=4), tmp_path / "run", device="cuda", quiet=True)
     assert reads == [4, 6, 8]
 
 
 def test_a_loss_that_is_no_number(cuda: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Seen when it is read; and the states are those before."""
-    real = training.Trainer._one_step
+    real = trainer.Trainer._one_step
 
     def spoilt(self: Any, batch: Any) -> Any:
         if self.step == 4:
             self.model.cls.predictions.decoder.bias.data[0] = np.nan
         return real(self, batch)
 
-    monkeypatch.setattr(training.Trainer, "_one_step", spoilt)
+    monkeypatch.setattr(trainer.Trainer, "_one_step", spoilt)
     with pytest.raises(RunError, match="the loss of step 5 is nan: the run went astray before"):
         pretrain(recipe(data, log_every=50), tmp_path / "run", device="cuda", quiet=True)
     assert [step for step, _ in states(tmp_path / "run")] == [0, 4]

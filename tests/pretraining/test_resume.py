@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from minibert.cli import main
-from minibert.pretraining import curves, training
+from minibert.pretraining import curves, trainer
 from minibert.pretraining import state as saving
 from minibert.pretraining.errors import DataError
 from minibert.pretraining.metrics import Metrics, read_metrics
@@ -53,7 +53,7 @@ def die_after(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
             raise Killed
         return take_step(*arguments)
 
-    monkeypatch.setattr(training, "take_step", stepping)
+    monkeypatch.setattr(trainer, "take_step", stepping)
 
 
 @pytest.fixture(scope="module")

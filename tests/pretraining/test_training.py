@@ -14,7 +14,7 @@ import pytest
 
 from minibert import BertConfig, BertForPreTraining, BertTokenizer, manual_seed, pipeline
 from minibert.cli import main
-from minibert.pretraining import curves, training
+from minibert.pretraining import curves, trainer
 from minibert.pretraining.errors import DataError
 from minibert.pretraining.feed import Feed, Place, pieces, steps, take
 from minibert.pretraining.metrics import read_metrics
@@ -270,7 +270,7 @@ def stop_at(step: int, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
             signal.raise_signal(number)
         return take_step(*arguments)
 
-    monkeypatch.setattr(training, "take_step", stepping)
+    monkeypatch.setattr(trainer, "take_step", stepping)
 
 
 @pytest.fixture
