@@ -13,7 +13,7 @@ from numba import njit, types
 
 from . import threads
 from .bfloat16 import pair_columns, pair_rows, product_of_pairs
-from .gemm import DEPTH, ROWS, SHARES, WIDTH, aligned, ask, close, gelu_rows
+from .gemm import DEPTH, SHARES, WIDTH, aligned, ask, close, gelu_rows, plan
 from .tiles import BYTES, loose
 from .transpose import transpose_into
 
@@ -22,17 +22,9 @@ def bfloat16_gemm(
     A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, *, add: bool = False, gelu: bool = False
 ) -> None:
     """C = A B + bias, or C += if `add`; or GELU of that; the arguments of `gemm`, all of float32."""
-    M, N = C.shape
-    if A.shape[1] == 0:  # no products: nothing below would write C
-        A, B = np.zeros((M, 1), C.dtype), np.zeros((1, N), C.dtype)
-    if add and bias is not None:
-        C += bias
-        bias = None
-    start = C if add else np.zeros((0, N), C.dtype) if bias is None else np.broadcast_to(bias, C.shape)
+    A, B, start, blocks, row_parts = plan(A, B, bias, C, add)
     A, B = _along_memory(A), _along_memory(B)
     pairs = _pairs(A.view(np.uint32))
-    blocks = -(-N // WIDTH)
-    row_parts = max(-(-M // ROWS), min(-(-threads.get_num_threads() // max(blocks, 1)), M // WIDTH))
     threads.split(blocks * row_parts, _compiled()[1], pairs, B.view(np.uint32), start, C, row_parts, gelu)
 
 

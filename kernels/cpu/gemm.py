@@ -45,8 +45,16 @@ def gemm(
         bias: (N,) or None.
         C: (M, N), rows contiguous, written.
     """
+    A, B, start, blocks, row_parts = plan(A, B, bias, C, add)
+    threads.split(blocks * row_parts, _compiled(C.dtype.name), A, B, start, C, row_parts, gelu)
+
+
+def plan(
+    A: np.ndarray, B: np.ndarray, bias: np.ndarray | None, C: np.ndarray, add: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
+    """A, B, what their product is added to (no rows: nothing), and into how many blocks and row parts C is cut."""
     M, N = C.shape
-    if A.shape[1] == 0:  # no products: nothing below would write C
+    if A.shape[1] == 0:  # no products: nothing would write C
         A, B = np.zeros((M, 1), C.dtype), np.zeros((1, N), C.dtype)
     if add and bias is not None:
         C += bias
@@ -54,7 +62,7 @@ def gemm(
     start = C if add else np.zeros((0, N), C.dtype) if bias is None else np.broadcast_to(bias, C.shape)
     blocks = -(-N // WIDTH)
     row_parts = max(-(-M // ROWS), min(-(-threads.get_num_threads() // max(blocks, 1)), M // WIDTH))
-    threads.split(blocks * row_parts, _compiled(C.dtype.name), A, B, start, C, row_parts, gelu)
+    return A, B, start, blocks, row_parts
 
 
 @functools.cache
