@@ -13,8 +13,6 @@ from collections.abc import Callable
 from os import PathLike
 from typing import Any, ClassVar, Self
 
-import numpy as np
-
 from minibert import backend, ops
 from minibert.autograd import Tensor, is_grad_enabled
 from minibert.backend import Array
@@ -181,7 +179,7 @@ class BertEncoder(Module):
         if is_grad_enabled() or self.training or not every or every[0].intermediate.activation is not ops.gelu:
             return None
         layers = [layer.arrays() for layer in every]
-        kernel = backend.kernel_module("encoder", [x.data, *layers[0]]) if isinstance(x.data, np.ndarray) else None
+        kernel = backend.kernel_module("encoder", [x.data, *layers[0]])
         if kernel is None or not x.shape[0]:
             return None
         heads, eps = every[0].attention.self.heads, every[0].output.LayerNorm.eps

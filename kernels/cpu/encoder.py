@@ -3,7 +3,7 @@
 With nothing to keep for a backward pass, an array is free as soon as the next step has read it. So the states are
 overwritten by each LayerNorm, GELU is applied to rows of a product as soon as they are complete, and the wide states of
 the feed-forward part lie where queries, keys, values and context were: BERT-base with 8 x 128 tokens works in 19 MB,
-which stay in the processor's caches, where op after op takes 40.
+which a third-level cache can hold.
 
 Everything is the formulas of `minibert.ops` (projections, attention, linear, add_layer_norm, bias_gelu).
 """
