@@ -66,7 +66,7 @@ def open_data(folder: str, recipe: Recipe, phase: Phase, *, seed: int | None = N
 
 
 class Trainer:
-    """A run in memory."""
+    """A run in memory. Nothing is written before `run_to_the_end`."""
 
     def __init__(self, recipe: Recipe, run: Path, saved: Saved | None, progress: Progress, compute: Compute) -> None:
         self.recipe, self.run, self.progress, self.compute = recipe, run, progress, compute
@@ -96,8 +96,6 @@ class Trainer:
             self.model.to(device=compute.device)
         if saved is not None:
             self._restore(saved)
-        with told_as("cannot write", run / "metrics.jsonl"):
-            self.metrics = Metrics(run / "metrics.jsonl", step=self.step)
 
     def _open_held_out(self) -> PretrainingData | None:
         """Held-out examples, as long as the longest of training. Raises RunError if the vocabulary is another one."""
@@ -141,6 +139,8 @@ class Trainer:
     def run_to_the_end(self) -> Outcome:
         """Every step that is left, or until somebody asks to stop."""
         stop, before = StopAsked(), get_float32_matmul_precision()
+        with told_as("cannot write", self.run / "metrics.jsonl"):
+            self.metrics = Metrics(self.run / "metrics.jsonl", step=self.step)
         set_float32_matmul_precision(self.recipe.matmul_precision)
         try:
             with stop:

@@ -54,17 +54,19 @@ def pretrain(
     compute = Compute.chosen(device, precision)
     if recipe.data.folder is None:
         raise RecipeError("the recipe names no data: set data.folder (--data FOLDER, what `minibert prepare` wrote)")
-    if (run / "recipe.toml").exists():
-        raise RunError(f"{run} holds a run already: go on with `minibert resume {run}`, or choose another folder")
-    if run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
-        raise RunError(f"{run} is not empty; a run needs a folder of its own")
+    _check_free(run)
     data = open_data(recipe.data.folder, recipe, recipe.phases[0])
     recipe = replace(recipe, data=replace(recipe.data, vocabulary_size=data.vocabulary_size))
     recipe.config(data.vocabulary_size)
     with told_as("cannot begin a run in", run):
         run.mkdir(parents=True, exist_ok=True)
-        write_recipe(run, recipe)
-    return resume(run, device=compute.device, precision=compute.precision, quiet=quiet, stream=stream)
+    with saving.only_here(run):
+        _check_free(run)  # since somebody else may have begun one there meanwhile
+        progress = Progress(recipe.schedule.steps, 0, stream=stream, quiet=quiet)
+        trainer = Trainer(recipe, run, None, progress, compute)
+        with told_as("cannot begin a run in", run):  # only now, so that a start that fails leaves no run behind
+            write_recipe(run, recipe)
+        return trainer.run_to_the_end()
 
 
 def resume(
@@ -107,6 +109,13 @@ def resume(
         if saved is not None and (change := compute.moved(before)):
             progress.say(change)
         return Trainer(recipe, run, saved, progress, compute).run_to_the_end()
+
+
+def _check_free(run: Path) -> None:
+    if (run / "recipe.toml").exists():
+        raise RunError(f"{run} holds a run already: go on with `minibert resume {run}`, or choose another folder")
+    if run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
+        raise RunError(f"{run} is not empty; a run needs a folder of its own")
 
 
 def _changes(saved: Saved, recipe: Recipe) -> list[str]:

@@ -110,7 +110,11 @@ def test_a_run_goes_on_from_a_finished_one(
     assert read_recipe(beside / "recipe.toml").start.checkpoint == str(beside / "../run/model")
     missing = replace(recipe, start=replace(start, checkpoint=str(tmp_path / "nowhere")))
     write_recipe(tmp_path / "missing", missing)
-    assert (
-        main(["pretrain", str(tmp_path / "missing" / "recipe.toml"), "--out", str(tmp_path / "other"), "--quiet"]) == 2
-    )
-    assert len(capsys.readouterr().err.splitlines()) == 1
+    command = ["pretrain", str(tmp_path / "missing" / "recipe.toml"), "--out", str(tmp_path / "other"), "--quiet"]
+    told = []
+    for _ in range(2):  # the second time it must not say that there is a run already
+        assert main(command) == 2
+        told.append(capsys.readouterr().err)
+    assert len(told[0].splitlines()) == 1
+    assert told[0] == told[1]
+    assert [path.name for path in (tmp_path / "other").iterdir() if not path.name.startswith(".")] == []
