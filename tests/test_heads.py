@@ -1,0 +1,161 @@
+"""The heads: scores of chosen rows only, what each loss is, and how outputs are read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from minibert import (
+    BertForMaskedLM,
+    BertForMultipleChoice,
+    BertForNextSentencePrediction,
+    BertForPreTraining,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    NextSentence,
+)
+from tests import reference, tiny
+
+# The same sums in another order, on numbers of size one, through two layers: a few hundred roundings of 1e-16.
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+# --- chosen rows ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_with_a_label_are_enough() -> None:
+    model, batch = tiny.model(BertForMaskedLM), tiny.batch()
+    every = model(**batch.inputs, labels=batch.labels)
+    chosen = model(**batch.inputs, labels=batch.labels, rows="labels")
+    np.testing.assert_allclose(chosen.logits, every.logits.numpy()[batch.labels != -100], **EXACT)
+    assert chosen.loss.item() == pytest.approx(every.loss.item(), rel=1e-13)
+    gradients = []
+    for out in (every, chosen):
+        model.zero_grad()
+        out.loss.backward()
+        gradients.append({name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, expected in gradients[0].items():
+        np.testing.assert_allclose(gradients[1][name], expected, err_msg=name, **EXACT)
+
+
+def test_the_loss_alone() -> None:
+    model, batch = tiny.model(BertForPreTraining), tiny.batch()
+    every = model(**batch.inputs, labels=batch.labels, next_sentence_label=batch.relation)
+    alone = model(**batch.inputs, labels=batch.labels, next_sentence_label=batch.relation, return_logits=False)
+    assert alone.prediction_logits is None
+    assert alone.keys() == ["loss", "seq_relationship_logits"]
+    assert alone.loss.item() == pytest.approx(every.loss.item(), rel=1e-13)
+    gradients = []
+    for out in (every, alone):
+        model.zero_grad()
+        out.loss.backward()
+        gradients.append({name: p.grad.numpy() for name, p in model.named_parameters()})
+    for name, expected in gradients[0].items():
+        np.testing.assert_allclose(gradients[1][name], expected, err_msg=name, **EXACT)
+    with pytest.raises(ValueError, match="needs labels"):
+        model(**batch.inputs, return_logits=False)
+
+
+def test_rows_by_a_boolean_array() -> None:
+    model, batch = tiny.model(BertForMaskedLM), tiny.batch()
+    rows = np.zeros((4, 7), bool)
+    rows[2, 4] = rows[0, 1] = rows[0, 0] = True
+    logits = model(**batch.inputs, rows=rows).logits
+    np.testing.assert_allclose(logits, model(**batch.inputs).logits.numpy()[rows], **EXACT)
+
+
+def test_labels_at_pads_never_count() -> None:
+    model, batch = tiny.model(BertForMaskedLM), tiny.batch()
+    labels = np.where(batch.mask == 0, 0, batch.labels)  # as if pads had been labelled with the pad's id
+    assert model(**batch.inputs, labels=labels).loss.item() == model(**batch.inputs, labels=batch.labels).loss.item()
+
+
+def test_rows_that_make_no_sense() -> None:
+    model, batch = tiny.model(BertForMaskedLM), tiny.batch()
+    with pytest.raises(ValueError, match="rows is None, 'labels'"):
+        model(**batch.inputs, rows="labels")
+    with pytest.raises(ValueError, match="boolean of shape"):
+        model(**batch.inputs, rows=np.ones((4, 7), int))
+    with pytest.raises(ValueError, match="hides"):
+        model(**batch.inputs, rows=batch.mask == 0)
+
+
+# --- heads and losses -------------------------------------------------------------------------------------------------
+
+
+def test_next_sentence_labels() -> None:
+    assert NextSentence.IS_NEXT == 0
+    assert NextSentence.NOT_NEXT == 1
+    model, batch = tiny.model(BertForNextSentencePrediction), tiny.batch()
+    out = model(**batch.inputs, labels=[NextSentence.IS_NEXT] * 4)
+    logits = out.logits.numpy()
+    expected = np.log(np.exp(logits).sum(axis=1)) - logits[:, 0]
+    assert out.loss.item() == pytest.approx(expected.mean(), rel=1e-12)
+
+
+def test_sequence_classification_losses() -> None:
+    batch = tiny.batch()
+    classes = tiny.model(BertForSequenceClassification, num_labels=5)
+    out = classes(**batch.inputs, labels=[4, 0, 1, 2])
+    assert out.logits.shape == (4, 5)
+    assert out.loss.item() == pytest.approx(reference.mean_loss(out.logits.numpy(), np.array([4, 0, 1, 2])), rel=1e-12)
+
+    number = tiny.model(BertForSequenceClassification, num_labels=1)
+    y = np.array([0.5, -1.0, 2.0, 0.0])
+    out = number(**batch.inputs, labels=y)
+    assert out.loss.item() == pytest.approx(((out.logits.numpy()[:, 0] - y) ** 2).mean(), rel=1e-12)
+
+    y = np.array([[1.0, 0.0, 1.0]] * 4)
+    several = tiny.model(BertForSequenceClassification, num_labels=3)
+    out = several(**batch.inputs, labels=y)
+    s = 1 / (1 + np.exp(-out.logits.numpy()))
+    assert out.loss.item() == pytest.approx(-(y * np.log(s) + (1 - y) * np.log(1 - s)).mean(), rel=1e-12)
+    forced = tiny.model(BertForSequenceClassification, num_labels=3, problem_type="regression")
+    out = forced(**batch.inputs, labels=y)
+    assert out.loss.item() == pytest.approx(((out.logits.numpy() - y) ** 2).mean(), rel=1e-12)
+
+
+def test_token_classification_loss() -> None:
+    model, batch = tiny.model(BertForTokenClassification, num_labels=4), tiny.batch()
+    labels = np.where(batch.labels == -100, -100, batch.labels % 4)
+    out = model(**batch.inputs, labels=labels)
+    assert out.logits.shape == (4, 7, 4)
+    assert out.loss.item() == pytest.approx(reference.mean_loss(out.logits.numpy(), labels), rel=1e-12)
+
+
+def test_question_answering() -> None:
+    model, batch = tiny.model(BertForQuestionAnswering), tiny.batch()
+    out = model(**batch.inputs, start_positions=[1, 0, 2, 99], end_positions=[3, 4, 2, -1])
+    assert (out.start_logits.numpy()[batch.mask == 0] == np.finfo(np.float64).min).all()
+    assert batch.mask[np.arange(4), out.end_logits.numpy().argmax(axis=1)].all()
+    start = reference.mean_loss(out.start_logits.numpy()[:3], np.array([1, 0, 2]))  # row 3: outside the window
+    end = reference.mean_loss(out.end_logits.numpy()[:3], np.array([3, 4, 2]))
+    assert out.loss.item() == pytest.approx((start + end) / 2, rel=1e-12)
+    with pytest.raises(ValueError, match="hides, in row 2"):
+        model(**batch.inputs, start_positions=[0, 0, 3, 0], end_positions=[0, 0, 0, 0])
+
+
+def test_multiple_choice() -> None:
+    model, batch = tiny.model(BertForMultipleChoice), tiny.batch()
+    inputs = {name: np.stack([x, x[::-1], x], axis=1) for name, x in batch.inputs.items()}
+    out = model(**inputs, labels=[0, 1, 2, 1])
+    assert out.logits.shape == (4, 3)
+    np.testing.assert_allclose(out.logits.numpy()[:, 0], out.logits.numpy()[:, 2], **EXACT)
+    np.testing.assert_allclose(out.logits.numpy()[:, 1], out.logits.numpy()[::-1, 0], **EXACT)
+    assert out.loss.item() == pytest.approx(reference.mean_loss(out.logits.numpy(), np.array([0, 1, 2, 1])), rel=1e-12)
+    with pytest.raises(ValueError, match=r"\(B, C, S\)"):
+        model(**batch.inputs)
+
+
+def test_outputs_answer_three_ways() -> None:
+    model, batch = tiny.model(BertForMaskedLM), tiny.batch()
+    out = model(**batch.inputs)
+    assert out.keys() == ["logits"]
+    assert out.logits is out["logits"] is out[0]
+    out = model(**batch.inputs, labels=batch.labels)
+    assert list(out) == ["loss", "logits"]
+    assert out[0] is out.loss
+    assert out[:2] == (out.loss, out.logits)
+    with pytest.raises(KeyError, match="it has loss, logits"):
+        out["words"]
