@@ -132,7 +132,7 @@ class _AdamFamily(Optimizer):
         return {"step": 0, "m": m, "v": v}
 
     def new_states(self, params: list[Array]) -> list[dict[str, Any]]:
-        if len({(backend.namespace(p), p.dtype, p.device) for p in params}) != 1:
+        if len({(backend.namespace(p), p.dtype, str(p.device)) for p in params}) != 1:  # CuPy's have no hash
             return [self.new_state(p) for p in params]
         xp = backend.namespace(params[0])
         ends = list(accumulate(math.prod(p.shape) for p in params))

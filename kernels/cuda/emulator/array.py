@@ -10,7 +10,8 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -141,7 +142,8 @@ class DeviceArray:
         return f"DeviceArray({self.host!r})"
 
 
-class _Device(NamedTuple):
+@dataclass(eq=True)  # as CuPy's: it compares, and has no hash
+class _Device:
     id: int = 0
 
 

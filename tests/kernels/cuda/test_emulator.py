@@ -209,6 +209,9 @@ def test_arrays_of_the_device_refuse_what_cupys_refuse() -> None:
     for mixed in (lambda: x + ONES, lambda: ONES + x, lambda: x[np.arange(3)], lambda: np.asarray(x)):
         with pytest.raises(TypeError):
             mixed()
+    with pytest.raises(TypeError, match="unhashable"):  # CuPy's devices compare, and have no hash
+        hash(x.device)
+    assert x.device == device_array(ONES).device
     assert (x * 2 + np.float32(1)).get().tolist() == [3.0] * 64
     x[:3] = 0
     x += 1
