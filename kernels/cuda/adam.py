@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy import float32, int32
 
-from .launch import ceil_div, contiguous, launch, namespace
+from .launch import ceil_div, contiguous, launch, namespace, queue_of
 
 THREADS, PIECE = 256, 4096
 """As in adam.cu."""
@@ -45,7 +45,7 @@ def adam_step(
     if not hasattr(factor, "dtype") or isinstance(factor, np.generic):
         factor = xp.asarray(np.full(1, factor, np.float32))
     skipped = xp.asarray(np.zeros(1, np.int32)) if skipped is None else skipped
-    pieces = _pieces(tuple(p.size for p, *_ in given), xp, given[0][0].device.id)
+    pieces = _pieces(tuple(p.size for p, *_ in given), xp, queue_of(given[0][0]))
     arguments = _table(given, lines), pieces, xp.asarray(np.array(cases, np.float32)), factor.reshape(1), skipped
     launch("adam", "adam_step", (pieces.shape[0],), (THREADS,), arguments, touches=[x for four in given for x in four])
 
@@ -58,7 +58,7 @@ def norm_and_factor(grads: Sequence[Any], max_norm: float, scale: Any = None) ->
     """
     grads = [contiguous(g) for g in grads]
     xp = namespace(grads[0])
-    pieces = _pieces(tuple(g.size for g in grads), xp, grads[0].device.id)
+    pieces = _pieces(tuple(g.size for g in grads), xp, queue_of(grads[0]))
     partial, norm = xp.empty(pieces.shape[0], dtype="float32"), xp.empty(2, dtype="float32")
     table, shared = _table([(g, g, g, g) for g in grads], [0] * len(grads)), 4 * (THREADS // 32)
     grid, block = (pieces.shape[0],), (THREADS,)
@@ -87,7 +87,7 @@ def _table(arrays: Sequence[tuple[Any, Any, Any, Any]], lines: Sequence[int]) ->
 
 
 @functools.lru_cache(maxsize=16)  # the same at every step
-def _pieces(sizes: tuple[int, ...], xp: Any, device: Any) -> Any:
+def _pieces(sizes: tuple[int, ...], xp: Any, queue: tuple[int, int]) -> Any:
     """(blocks, 2) on the device: the number of an array, and of a piece of it."""
     rows = [(i, piece) for i, size in enumerate(sizes) for piece in range(ceil_div(size, PIECE))]
     return xp.asarray(np.array(rows, np.int32).reshape(-1, 2))

@@ -1,7 +1,8 @@
 """Launching attention.cu: softmax attention over packed sequences.
 
 What a block works on is a row of a small table, made on the host from `starts`: its first query (or key), and where
-that row's sequence begins and ends. All layers of a model ask for the same table: it goes to the device once a batch.
+that row's sequence begins and ends. All layers of a model ask for the same table: it goes to the device, for the
+current stream, once a batch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from numpy import float32, int32
 
 from .arrays import MAX_HEAD
-from .launch import WARP, ceil_div, contiguous, draw, launch, namespace, real
+from .launch import WARP, ceil_div, contiguous, draw, launch, namespace, queue_of, real
 from .sources import Defines
 
 Saved = tuple[Any, ...]
@@ -60,7 +61,7 @@ def _launch(kernel: str, qkv: Any, before: tuple[Any, ...], starts: Sequence[int
     """Grid (units, N): a block for each tile of rows of each sequence, and each head."""
     source, defines = _specialised(qkv)
     tile, shared = shape(source, kernel, int(defines["HEAD"]))
-    units = _table(tuple(starts), tile, namespace(qkv), qkv.device.id)
+    units = _table(tuple(starts), tile, namespace(qkv), queue_of(qkv))
     grid, arguments = (units.shape[0], qkv.shape[2]), (qkv, *before, units, *after)
     launch(source, kernel, grid, (THREADS,), arguments, shared=shared, defines=defines)
 
@@ -99,7 +100,7 @@ def shape(source: str, kernel: str, head: int) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=32)
-def _table(starts: tuple[int, ...], tile: int, xp: Any, device: int) -> Any:
+def _table(starts: tuple[int, ...], tile: int, xp: Any, queue: tuple[int, int]) -> Any:
     """(units, 3) on the device: the first row of each tile, and where its sequence begins and ends."""
     rows = [(row, begin, end) for begin, end in pairwise(starts) for row in range(begin, end, tile)]
     return xp.asarray(np.asarray(rows, np.int32).reshape(-1, 3))

@@ -22,8 +22,8 @@ from .arrays import library_of as namespace
 from .sources import Defines
 
 __all__ = [
-    "STATIC_SHARED", "WARP", "Grid", "ceil_div", "contiguous", "draw", "elementwise", "launch", "namespace", "real",
-    "rows_of",
+    "STATIC_SHARED", "WARP", "Grid", "ceil_div", "contiguous", "draw", "elementwise", "launch", "namespace", "queue_of",
+    "real", "rows_of",
 ]  # fmt: skip
 
 Grid = tuple[int, ...]
@@ -74,6 +74,15 @@ def _compiled(source: str, kernel: str, defines: tuple[tuple[str, Any], ...], de
 
     options = ("-std=c++17", *sources.flags(dict(defines)))
     return cupy.RawModule(code=sources.text(source), options=options, backend="nvrtc").get_function(kernel)
+
+
+def queue_of(x: Any) -> tuple[int, int]:
+    """The device of `x` and its current stream, by number.
+
+    What is sent to a device and kept there belongs to this pair: on another stream it may be read before it has come.
+    """
+    cuda = getattr(namespace(x), "cuda", None)  # the emulator has no streams
+    return x.device.id, 0 if cuda is None else int(cuda.get_current_stream().ptr)
 
 
 def real(x: Any) -> str:

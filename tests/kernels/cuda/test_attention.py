@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import ml_dtypes
@@ -10,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minibert.kernels.cuda import attention
+from minibert.kernels.cuda import adam, attention
 from minibert.kernels.cuda.emulator import counted
+from minibert.kernels.cuda.emulator.array import namespace
+from minibert.kernels.cuda.launch import queue_of
 from minibert.ops.attention import Attention
 from minibert.philox import keep_mask
 from tests.kernels.cuda.devices import DROPOUT, KEY, NO_DROPOUT, Device, Emulator, explicit, fused, relative_error, rms
@@ -135,6 +138,22 @@ def test_the_same_bits_each_time(device: Device, dtype: Any) -> None:
 def test_a_head_that_is_too_large(device: Device) -> None:
     with pytest.raises(ValueError, match="at most 128 numbers, got 144"):
         attention.attention_forward(device.array(np.zeros((3, 2, 1, 144), np.float32)), starts=[0, 2], **NO_DROPOUT)
+
+
+def test_tables_are_kept_for_each_stream(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are sent along a stream; another might read them before they have come."""
+    current = SimpleNamespace(ptr=0)
+    streams = SimpleNamespace(get_current_stream=lambda: current)
+    monkeypatch.setattr(namespace, "cuda", streams, raising=False)
+    x, found = emulator.array(np.zeros(3, np.float32)), {}
+    for current.ptr in (7, 8, 7, 8):
+        queue = queue_of(x)
+        tables = attention._table((0, 40), 16, namespace, queue), adam._pieces((3, 4), namespace, queue)
+        assert queue == (0, current.ptr)
+        assert all(a is b for a, b in zip(tables, found.setdefault(queue, tables), strict=True))
+    (a, b), (c, d) = found.values()
+    assert a is not c
+    assert b is not d
 
 
 # ---- what goes through global memory ---------------------------------------------------------------------------------
