@@ -25,6 +25,9 @@ Saved = tuple[Any, ...]
 THREADS = 128
 """Of a block, as in attention.cuh."""
 
+TENSOR_CORES = {"float16": 75, "bfloat16": 80}
+"""The compute capability from which on there are the products that attention_half.cu wants."""
+
 LOG2_E = math.log2(math.e)
 
 
@@ -76,9 +79,9 @@ def _specialised(qkv: Any) -> tuple[str, Defines]:
     if D > MAX_HEAD:
         raise ValueError(f"attention on a GPU: heads have at most {MAX_HEAD} numbers, got {D}")
     kind = real(qkv)
-    # tensor cores multiply float16 from sm_70 on, bfloat16 from sm_80 on
-    old = kind == "bfloat16" and int(getattr(qkv.device, "compute_capability", "80")) < 80
-    return "attention" if kind == "float" or old else "attention_half", {"REAL": kind, "HEAD": ceil_div(D, 16) * 16}
+    capability = int(getattr(qkv.device, "compute_capability", "80"))
+    plain = kind == "float" or capability < TENSOR_CORES[kind]
+    return "attention" if plain else "attention_half", {"REAL": kind, "HEAD": ceil_div(D, 16) * 16}
 
 
 def shape(source: str, kernel: str, head: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from minibert.kernels.cuda import adam, attention
 from minibert.kernels.cuda.emulator import counted
-from minibert.kernels.cuda.emulator.array import namespace
+from minibert.kernels.cuda.emulator.array import _Device, namespace
 from minibert.kernels.cuda.launch import queue_of
 from minibert.ops.attention import Attention
 from minibert.philox import keep_mask
@@ -74,6 +74,21 @@ def test_half_precision_errs_little_more_than_its_inputs(
     rounded = explicit(Attention, [narrow[0]], narrow[1], starts=starts, **options)
     for ours, inputs, exact in zip(run(device, *narrow, starts=starts, **options), rounded, truth, strict=True):
         assert ours.dtype == dtype
+        assert rms(ours.astype(np.float64) - exact) <= 2 * rms(inputs - exact)
+
+
+@pytest.mark.parametrize(("dtype", "capability"), [(np.float16, "70"), (ml_dtypes.bfloat16, "75")])
+def test_where_tensor_cores_do_not_know_these_numbers(
+    emulator: Emulator, dtype: Any, capability: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Older GPUs take the kernels without tensor cores, which are as exact."""
+    monkeypatch.setattr(_Device, "compute_capability", capability, raising=False)
+    starts, qkv, dcontext = drawn([3, 70], 2, 32)
+    narrow = qkv.astype(dtype), dcontext.astype(dtype)
+    assert attention._specialised(emulator.array(narrow[0]))[0] == "attention"
+    truth = explicit(Attention, [qkv], dcontext, starts=starts, **DROPOUT)
+    rounded = explicit(Attention, [narrow[0]], narrow[1], starts=starts, **DROPOUT)
+    for ours, inputs, exact in zip(run(emulator, *narrow, starts=starts, **DROPOUT), rounded, truth, strict=True):
         assert rms(ours.astype(np.float64) - exact) <= 2 * rms(inputs - exact)
 
 
