@@ -54,11 +54,12 @@ def linear_cross_entropy_backward(
     gradients: tuple[Any, ...] | None = held.take()
     if gradients is None:
         _, gradients = _blocks(x, weight, bias, labels, ignore_index, needs)
-    factor = dloss.reshape(1) * row
-    for gradient in gradients:
+    factor = dloss.reshape(1) * row  # float32: with a scaled loss it may be more than float16 holds
+    dx, *of_parameters = gradients
+    for gradient in of_parameters:
         if gradient is not None:
-            gradient *= factor.astype(gradient.dtype)
-    return gradients
+            gradient *= factor
+    return None if dx is None else (dx * factor).astype(dx.dtype), *of_parameters
 
 
 def _blocks(
