@@ -90,7 +90,14 @@ def test_paragraphs() -> None:
         ("{{unclosed [[also", ["{{unclosed [[also"]),
         ("A{{nowrap|[[x]]}}B <ref name=a/> C", ["AB C"]),
         ("<nowiki>'' * not markup</nowiki>", ["'' * not markup"]),
-        ("Caf&eacute; &#8212; &amp;", ["Café — &"]),
+        ("Caf&eacute; &#8212; &#x2014; &amp;", ["Café — — &"]),
+        ("It''s ''''quoted'''' and '''unclosed, ''''''six", ["Its 'quoted' and unclosed, 'six"]),
+        ("a<br>b<br />c<hr>d", ["a b cd"]),
+        ("<div class='x' style=y>in a <span>div</span></div > and <b>un", ["in a div and <b>un"]),
+        ("http://example.org [http://example.org] [http://example.org ''shown'']", ["http://example.org shown"]),
+        ("<!-- c -->* item\n{{t|{{{1}}}|==\nh ==}}<ref>[[File:a.png|{{x}}]]</ref>the [[a|''b'' {{x}}c]]", ["the b c"]),
+        ("[[File:a.jpg|thumb|[[nested]] [http://a.b x]]] t [[Category:A]][[de:A]][[:de:A|shown]]", ["t shown"]),
+        ("{{" * 60 + "x" + "}}" * 60 + "y", ["y"]),
         ("[[Image:x.png]][[Datei:a.png|thumb|still a caption]] t", None),
         ("", []),
     ],
@@ -98,6 +105,12 @@ def test_paragraphs() -> None:
 def test_markup(source: str, text: list[str] | None) -> None:
     found = plain_paragraphs(source)
     assert found == text if text is not None else found
+
+
+def test_the_slower_tokenizer_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the library was installed without its compiled part."""
+    monkeypatch.setattr("mwparserfromhell.parser.CTokenizer", None)
+    assert plain_paragraphs(SOURCE) == PARAGRAPHS
 
 
 @pytest.mark.parametrize("suffix", ["", ".bz2"])
