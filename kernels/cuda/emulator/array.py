@@ -30,6 +30,10 @@ def no_synchronisation() -> Iterator[None]:
         _Watch.forbidden = before
 
 
+_COUNTING = {"argwhere", "compress", "extract", "flatnonzero", "nonzero", "unique"}
+"""Functions whose result is as long as its numbers say: CuPy waits for these to make room for it."""
+
+
 def _look(x: DeviceArray, how: str) -> np.ndarray:
     if _Watch.forbidden:
         raise RuntimeError(f"{how} of an array of shape {x.shape} makes the CPU wait for the GPU")
@@ -96,10 +100,13 @@ class DeviceArray:
         """shape, dtype, reshape(...), sum(...): as NumPy has them."""
         if name.startswith("__"):
             raise AttributeError(name)
-        found = getattr(self.host, name)
+        found = getattr(_look(self, name) if name in _COUNTING else self.host, name)
         return _on_device(found) if callable(found) else found
 
     def __getitem__(self, index: Any) -> DeviceArray:
+        for part in index if isinstance(index, tuple) else (index,):
+            if isinstance(part, DeviceArray) and part.dtype == bool:
+                _look(part, "the number of True")
         return DeviceArray(np.asarray(self.host[_unwrapped(index)]))
 
     def __setitem__(self, index: Any, value: Any) -> None:
@@ -189,6 +196,14 @@ def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
 _operators()
 
 
+def _looking(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(x: DeviceArray, *args: Any, **kwargs: Any) -> Any:
+        _look(x, name)
+        return function(x, *args, **kwargs)
+
+    return call
+
+
 class _Namespace:
     """NumPy's functions and names, with arrays of the device in and out."""
 
@@ -197,6 +212,8 @@ class _Namespace:
         if isinstance(found, type) or not callable(found):
             return found
         made = _on_device(found)
+        if name in _COUNTING:
+            made = _looking(name, made)
         setattr(self, name, made)
         return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -10,6 +11,7 @@ import pytest
 
 from minibert.kernels.cuda import sources
 from minibert.kernels.cuda.emulator import EmulatorError, counted, device_array, no_synchronisation, start_text
+from minibert.kernels.cuda.emulator.array import namespace
 from tests.kernels.cuda.devices import Emulator
 
 pytestmark = pytest.mark.usefixtures("emulator")
@@ -222,7 +224,12 @@ def test_looking_at_a_number_makes_the_cpu_wait() -> None:
     x = device_array(ONES)
     with no_synchronisation():
         y = x.sum()
-        for look in (lambda: float(y), lambda: bool(y > 0), lambda: y.get(), lambda: y.item(), lambda: [0, 1][y]):
+        looks: list[Callable[[], Any]] = [
+            lambda: float(y), lambda: bool(y > 0), lambda: y.get(), lambda: y.item(), lambda: [0, 1][y],
+            lambda: x[x > 0], lambda: (x > 0).nonzero(), lambda: namespace.unique(x),  # how many are there?
+        ]  # fmt: skip
+        x[x > 2] = 0  # a mask to write by is no question
+        for look in looks:
             with pytest.raises(RuntimeError, match="makes the CPU wait"):
                 look()
     assert float(y) == 64
