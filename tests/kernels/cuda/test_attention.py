@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minibert.kernels.cpu import attention as cpu_attention
 from minibert.kernels.cuda import adam, attention
 from minibert.kernels.cuda.emulator import counted
 from minibert.kernels.cuda.emulator.array import _Device, namespace
@@ -93,13 +94,15 @@ def test_where_tensor_cores_do_not_know_these_numbers(
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16, ml_dtypes.bfloat16])
-def test_the_dropout_mask_is_the_ops(device: Device, dtype: Any) -> None:
+def test_the_dropout_mask_is_the_ops_and_the_cpus(device: Device, dtype: Any) -> None:
     """Queries and keys 0, so weights are mask / L; values the identity, so the context is the weights. Backward: dV is
     the weights transposed, when dcontext is the identity."""
     L, N, p = 128, 2, 0.25
     qkv = np.zeros((3, L, N, L), dtype)
     qkv[2] = identity = np.broadcast_to(np.eye(L)[:, None], (L, N, L)).astype(dtype)
     context, dqkv = run(device, qkv, identity, starts=[0, L], p=p, key=KEY)
+    cpus, _ = cpu_attention.attention_forward(qkv.astype(np.float32), starts=[0, L], p=p, key=KEY)
+    np.testing.assert_array_equal(context > 0, cpus > 0)
     rows = np.arange(L, dtype=np.uint64) * np.uint64(N)
     for n in range(N):
         kept = keep_mask(rows + np.uint64(n), L, p, KEY)
@@ -187,12 +190,26 @@ def test_bytes_against_the_tiled_lower_bound(emulator: Emulator, dtype: Any) -> 
     assert bound <= traffic.loaded + traffic.stored <= 1.3 * bound
 
 
-def test_extra_memory_is_linear_in_the_length(emulator: Emulator) -> None:
-    """What forward keeps besides its input and result: a number a query and head. And the table of units, made on the
-    host. No workspace is allocated; results are the only new arrays."""
-    for S in (128, 256):
-        starts, qkv, _ = drawn([S], 2, 16)
-        given = emulator.array(qkv.astype(np.float32))
-        context, saved = attention.attention_forward(given, starts=starts, **NO_DROPOUT)
-        extra = [x for x in saved if x.shape not in (qkv.shape, context.shape)]
-        assert [x.shape for x in extra] == [(2, S)]
+def test_extra_memory_is_linear_in_the_length(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is allocated besides results: forward a number a query and head, backward another; and the tables of units,
+    12 bytes for every 32 or 64 rows.
+    """
+    made, empty, asarray = list[int](), namespace.empty, namespace.asarray
+
+    def noted(make: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            made.append((x := make(*args, **kwargs)).nbytes)
+            return x
+
+        return call
+
+    monkeypatch.setattr(namespace, "empty", noted(empty), raising=False)
+    monkeypatch.setattr(namespace, "asarray", noted(asarray), raising=False)
+    N, D = 2, 16
+    for S in (128, 256, 512):
+        starts, qkv, dcontext = drawn([S], N, D)
+        attention._table.cache_clear()
+        made.clear()
+        run(emulator, qkv.astype(np.float32), dcontext.astype(np.float32), starts=starts, **NO_DROPOUT)
+        results, units = 4 * S * N * D * (1 + 3), 12 * (S // 64 + S // 32)
+        assert sum(made) == results + 2 * 4 * S * N + units

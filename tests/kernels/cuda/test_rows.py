@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minibert.kernels.cpu import add_layer_norm as cpu_add_layer_norm
 from minibert.kernels.cpu import dropout as cpu_dropout
 from minibert.kernels.cuda import (
     adam,
@@ -37,6 +38,7 @@ from minibert.ops.linear_cross_entropy import LinearCrossEntropy
 from minibert.ops.projections import Projections
 from minibert.ops.tanh import Tanh
 from minibert.optim import adam_update
+from minibert.philox import keep_mask
 from tests.kernels.cuda.devices import DROPOUT, KEY, NO_DROPOUT, Device, explicit, fused, normal, relative_error, rms
 
 rows = st.one_of(st.integers(1, 5), st.integers(30, 70))  # 32 rows of layer norm are a strip, 64 of GELU
@@ -98,6 +100,21 @@ def test_dropout_is_the_cpus_bit_for_bit(device: Device, R: int, C: int, p: floa
     expected, _ = cpu_dropout.dropout_forward(x, p=p, key=KEY)
     for ours in fused(device, dropout, "dropout", [x], x, p=p, key=KEY):
         np.testing.assert_array_equal(ours, expected)
+
+
+@settings(max_examples=10)
+@given(rows, columns, st.sampled_from([0.1, 0.5]), seeds)
+def test_the_mask_before_layer_norm_is_the_cpus(device: Device, R: int, H: int, p: float, seed: int) -> None:
+    """What is dropped has no gradient: dx is 0 there, and as good as never elsewhere."""
+    rng, options = np.random.default_rng(seed), {"eps": 1e-3, "p": p, "key": KEY}
+    arrays, dy = [normal(rng, *shape) for shape in ((R, H), (H,), (R, H), (H,), (H,))], normal(rng, R, H)
+    _, saved = cpu_add_layer_norm.add_layer_norm_forward(*arrays, **options)
+    expected, *_ = cpu_add_layer_norm.add_layer_norm_backward(dy, saved, (True,) * 5, **options)
+    _, ours, *_ = fused(device, add_layer_norm, "add_layer_norm", arrays, dy, **options)
+    kept = keep_mask(np.arange(R, dtype=np.uint64), H, p, KEY)
+    if H > 1:  # one number's normalised self is 0, and so is its gradient
+        np.testing.assert_array_equal(ours != 0, kept)
+        np.testing.assert_array_equal(expected != 0, kept)
 
 
 @settings(max_examples=20)
