@@ -101,6 +101,17 @@ def test_every_place_and_every_token_is_as_likely() -> None:
     assert (np.abs(others - others.mean()) < 5 * np.sqrt(others.mean())).all()  # 5 sigma, the worst of 194
 
 
+def test_another_token_is_never_the_same() -> None:
+    """With two words to choose from, chance would put the same one back every other time."""
+    draw = Masking((*SPECIAL, "a", "b"), tuple(range(len(SPECIAL))), MASK)
+    ids = np.full((20_000, 22), 5)
+    ids[:, ::2], ids[:, 0], ids[:, -1] = 6, 2, 3
+    masked, labels = draw(ids, np.arange(20_000), seed=1, epoch=0)
+    chosen = labels != -100
+    kept = (masked == ids)[chosen].mean()
+    assert abs(kept - 0.1) < 4 * np.sqrt(0.1 * 0.9 / chosen.sum())  # 4 sigma, 0.005; it would be 0.15
+
+
 def test_what_makes_no_sense() -> None:
     for probability in (0, -0.1, 1.01, float("nan")):
         with pytest.raises(DataError, match="above 0 and at most 1"):
