@@ -18,6 +18,7 @@ import json
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,8 @@ class Metrics:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):  # each line is handed over when it is written: what is left has been told already
+            self._file.close()
 
 
 def _text(line: dict[str, Any]) -> str:
@@ -112,6 +114,9 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
             if not line.endswith("\n"):
                 return
             try:
-                yield json.loads(line)
+                told = json.loads(line)
             except json.JSONDecodeError:
                 return
+            if not isinstance(told, dict) or "step" not in told:
+                return
+            yield told

@@ -38,6 +38,7 @@ __all__ = [
 ]  # fmt: skip
 
 FORMAT = 1
+_FACTS = {"recipe", "data", "place", "random", "schedule", "tokens", "window", "seconds", "optimizer_steps", "files"}
 _STATE = re.compile(r"state-(\d+)")
 _LEFTOVER = re.compile(r"\.(state-\d+|model)\.[0-9a-f]{8}\.(part|old)")
 
@@ -73,14 +74,18 @@ def newest(run: Path) -> Saved | None:
     step, folder = found[-1]
     try:
         facts = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        if not isinstance(facts, dict) or "format" not in facts:
+            raise ValueError("state.json is not what was written")
         if facts["format"] != FORMAT:
             raise RunError(f"{folder} was saved in format {facts['format']}, and this minibert reads {FORMAT}")
+        if missing := _FACTS - facts.keys():
+            raise ValueError(f"state.json lacks {', '.join(sorted(missing))}")
         for name, digest in facts["files"].items():
             if _digest(folder / name) != digest:
                 raise ValueError(f"{name} is not what was written")
     except RunError:
         raise
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         others = f"; remove it to go on from {found[-2][1].name}" if len(found) > 1 else ""
         raise RunError(f"the state {folder} is damaged: {error}{others}") from error
     return Saved(folder, step, facts)

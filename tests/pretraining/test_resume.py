@@ -209,6 +209,31 @@ def test_metrics_that_cannot_be_written(half: Path, whole: Path, monkeypatch: py
     assert_same(half, whole)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_metrics_on_a_full_disk(half: Path, whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What could not be written is tried again when the file is closed: the error must still name the file."""
+    real = Metrics.__init__
+
+    def on_a_full_disk(self: Metrics, path: Path, *, step: int) -> None:
+        real(self, path, step=step)
+        self._file.close()
+        self._file = open("/dev/full", "a", encoding="utf-8")  # noqa: SIM115
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Metrics, "__init__", on_a_full_disk)
+        refused(half, "cannot write .*metrics.jsonl: No space left on device")
+    resume(half, quiet=True)
+    assert_same(half, whole)
+
+
+@pytest.mark.parametrize("line", ["5", "{}", '[{"step": 1}]', "garbage"])
+def test_lines_that_are_no_metrics(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(f'{{"step": 1}}\n{line}\n')
+    Metrics(path, step=1).close()
+    assert path.read_text() == '{"step": 1}\n'
+
+
 def test_another_recipe(half: Path, whole: Path) -> None:
     before = (half / "recipe.toml").read_text()
     edit(half, lambda text: text.replace("lr = 0.003", "lr = 0.001"))
@@ -269,6 +294,15 @@ def test_a_damaged_state(name: str, half: Path, whole: Path) -> None:
     shutil.rmtree(half / "state-10")
     resume(half, quiet=True)
     assert_same(half, whole)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("[]", "not what was written"), ("null", "not what was written"), ('{"format": 1, "files": {}}', "lacks data, ")],
+)
+def test_a_state_that_does_not_tell_all(text: str, told: str, half: Path) -> None:
+    (half / "state-10" / "state.json").write_text(text)
+    refused(half, f"state-10 is damaged: state.json (is )?{told}.*; remove it to go on from state-5")
 
 
 def test_a_state_of_a_later_format(half: Path) -> None:
