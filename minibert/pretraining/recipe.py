@@ -97,7 +97,8 @@ class Phase:
         _need(given == 1, "a phase has either share or steps", {"share": self.share, "steps": self.steps})
         _need(self.share is None or 0 < self.share <= 1, "phases.share must be above 0 and at most 1", self.share)
         _need(self.steps is None or self.steps >= 1, "phases.steps must be at least 1", self.steps)
-        _need(self.max_length >= 5, "phases.max_length must be at least 5 ([CLS] a [SEP] b [SEP])", self.max_length)
+        # What `PretrainingData` takes: said here, since a phase's examples are first made when the run comes to it.
+        _need(8 <= self.max_length <= 1 << 15, "phases.max_length must lie between 8 and 32768", self.max_length)
         _need(self.batch_size >= 1, "phases.batch_size must be at least 1", self.batch_size)
         _need(
             self.accumulation >= 1 and self.batch_size % self.accumulation == 0,
@@ -132,7 +133,7 @@ class OptimizerPart:
         _need(self.lr > 0 and math.isfinite(self.lr), "optimizer.lr must be above 0", self.lr)
         _need(all(0 <= beta < 1 for beta in self.betas), "optimizer.betas must be at least 0 and below 1", self.betas)
         _need(self.eps is None or self.eps >= 0, "optimizer.eps must be 0 or more", self.eps)
-        _need(self.weight_decay >= 0, "optimizer.weight_decay must be 0 or more", self.weight_decay)
+        _need(0 <= self.weight_decay < math.inf, "optimizer.weight_decay must be 0 or more", self.weight_decay)
         _need(self.max_grad_norm >= 0, "optimizer.max_grad_norm must be 0 (none) or more", self.max_grad_norm)
 
 
@@ -220,7 +221,10 @@ class Recipe:
         _need(self.evaluate_every >= 0, "evaluate_every must be 0 (only at the end) or more", self.evaluate_every)
         _need(len(self.phases) >= 1, "a recipe needs at least one [[phases]]", list(self.phases))
         self.phase_steps()
-        longest = self.config(1).max_position_embeddings
+        config = self.config(1)
+        _need(config.type_vocab_size >= 2, "model.type_vocab_size must be at least 2, for the two texts of a pair",
+              config.type_vocab_size)  # fmt: skip
+        longest = config.max_position_embeddings
         for phase in self.phases:
             _need(
                 phase.max_length <= longest,

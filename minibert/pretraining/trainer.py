@@ -103,10 +103,10 @@ class Trainer:
             return None
         phase = max(self.recipe.phases, key=lambda phase: phase.max_length)
         made = open_data(self.recipe.data.held_out, self.recipe, phase, seed=HELD_OUT_SEED)
-        if made.vocabulary_size != self.data.vocabulary_size:
+        if made.tokenizer.get_vocab() != self.data.tokenizer.get_vocab():
             raise RunError(
-                f"{self.recipe.data.held_out} was prepared with a vocabulary of {made.vocabulary_size}, the data with "
-                f"one of {self.data.vocabulary_size}; prepare both with the same"
+                f"{self.recipe.data.held_out} was prepared with another vocabulary ({made.vocabulary_size} tokens) "
+                f"than the data ({self.data.vocabulary_size}); prepare both with the same"
             )
         return made
 

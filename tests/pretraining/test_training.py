@@ -15,9 +15,12 @@ import pytest
 from minibert import BertConfig, BertForPreTraining, BertTokenizer, manual_seed, pipeline
 from minibert.cli import main
 from minibert.pretraining import curves, trainer
+from minibert.pretraining.corpus import Corpus
 from minibert.pretraining.errors import DataError
 from minibert.pretraining.feed import Feed, Place, pieces, steps, take
 from minibert.pretraining.metrics import read_metrics
+from minibert.pretraining.pairs import SHORTEST
+from minibert.pretraining.prepare import prepare_corpus
 from minibert.pretraining.progress import Progress, duration
 from minibert.pretraining.recipe import DataPart, Recipe, RecipeError
 from minibert.pretraining.recipe_file import write_recipe
@@ -249,6 +252,28 @@ def test_a_folder_that_is_taken(run: Path, data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_picture")
+def test_held_out_text_of_another_vocabulary(data: Path, tmp_path: Path) -> None:
+    """Of the same size, too: its tokens would be other words."""
+    texts = toy.write_texts(tmp_path / "texts", 5, seed=0)
+    other = BertTokenizer([*toy.SPECIAL, *reversed(toy.VOCAB[5:])], do_lower_case=True)
+    prepare_corpus(Corpus([texts]), other, tmp_path / "other")
+    with pytest.raises(RunError, match="was prepared with another vocabulary .*; prepare both with the same"):
+        pretrain(toy.recipe(data, tmp_path / "other"), tmp_path / "run", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"phases": [{"share": 1.0, "max_length": SHORTEST - 1, "batch_size": 4}]}, "max_length must lie between 8"),
+        ({"model": {"type_vocab_size": 1}}, "type_vocab_size must be at least 2"),
+        ({"optimizer": {"weight_decay": float("inf")}}, "weight_decay must be 0 or more, got inf"),
+    ],
+)
+def test_what_a_run_would_stumble_over_is_refused_before(data: Path, change: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        toy.recipe(data, **change)
+
+
 def test_a_loss_that_is_no_number_stops_the_run(data: Path, tmp_path: Path) -> None:
     changes = {"optimizer": {"lr": 1e30, "max_grad_norm": 0.0}, "schedule": {"steps": 20, "warmup": 0}}
     with (
