@@ -16,7 +16,7 @@ from minibert.pretraining.data import PretrainingData
 from minibert.pretraining.errors import DataError
 from minibert.pretraining.evaluation import Evaluation, evaluate
 from minibert.pretraining.prepare import prepare_corpus
-from minibert.pretraining.shards import INDEX
+from minibert.pretraining.shards import INDEX, prepared_inside
 from minibert.tokenizer import BertTokenizer
 
 __all__ = ["evaluate_model"]
@@ -63,6 +63,8 @@ def evaluate_model(
     with tempfile.TemporaryDirectory(prefix="minibert-evaluate-") as scratch:
         folder = path
         if not (path / INDEX).is_file():
+            if inside := prepared_inside(path):  # else their vocabularies would be taken for texts
+                raise DataError(f"{path} holds prepared folders: name one of them, {' or '.join(map(str, inside))}")
             folder = Path(scratch) / "prepared"
             prepare_corpus(Corpus([path]), tokenizer, folder)
         made: dict[str, Any] = {"max_length": max_length, "seed": seed, "whole_word_masking": whole_word_masking}

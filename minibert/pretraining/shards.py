@@ -22,7 +22,7 @@ import shutil
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,11 @@ import numpy as np
 
 from minibert.pretraining.errors import DataError, one_line
 
-__all__ = ["INDEX", "Shard", "ShardWriter", "let_go", "new_folder", "open_shards", "read_index"]
+__all__ = ["INDEX", "Shard", "ShardWriter", "let_go", "new_folder", "open_shards", "prepared_inside", "read_index"]
 
 INDEX = "data.json"
 FORMAT, VERSION = "minibert pretraining data", 1
+_KINDS = ("tokens", "segments", "documents", "names")
 SHARD_TOKENS = 1 << 23  # a shard is closed behind the document that fills it: 16 MB of uint16
 
 
@@ -48,6 +49,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target} exists already: choose another folder, or take it away first")
     hidden = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
+    missing = [folder for folder in target.parents if not folder.exists()]
     try:
         hidden.mkdir(parents=True)
         yield hidden
@@ -59,6 +61,9 @@ def new_folder(target: Path) -> Iterator[Path]:
         raise DataError(f"cannot write {target}: {error.strerror or one_line(error)}") from error
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
+        with suppress(OSError):  # on success there is something in them
+            for folder in missing:
+                folder.rmdir()
 
 
 def _flush(path: Path) -> None:
@@ -212,6 +217,8 @@ def read_index(folder: Path) -> dict[str, Any]:
         DataError: it is not there, or is something else.
     """
     path = folder / INDEX
+    if not path.exists() and (inside := prepared_inside(folder)):
+        raise DataError(f"{folder} holds prepared folders: name one of them, {' or '.join(map(str, inside))}")
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -227,7 +234,28 @@ def read_index(folder: Path) -> dict[str, Any]:
             f"{path} is of version {told.get('version')}, and this minibert reads version {VERSION}:"
             " make the folder again with `minibert prepare`"
         )
+    if not _is_sound(told):
+        raise DataError(f"{path} is damaged: {_REPAIR}")
     return told
+
+
+def prepared_inside(folder: Path) -> list[Path]:
+    """Prepared folders in this one, as `minibert prepare --held-out` leaves them."""
+    return sorted(path.parent for path in folder.glob(f"*/{INDEX}"))
+
+
+def _is_sound(told: dict[str, Any]) -> bool:
+    """Whether data.json has all that is asked of it later."""
+    counts = [told.get(name) for name in ("vocabulary_size", "documents", "segments", "tokens")]
+    shards, tokenizer = told["shards"], told.get("tokenizer")
+    if not isinstance(shards, list) or not isinstance(tokenizer, dict) or told.get("dtype") not in ("uint16", "uint32"):
+        return False
+    parts = [part.get(kind) if isinstance(part, dict) else None for part in shards for kind in _KINDS]
+    return (
+        all(isinstance(count, int) and count >= 1 for count in counts)
+        and all(isinstance(part, dict) and {"file", "bytes", "sha256"} <= part.keys() for part in parts)
+        and all(isinstance(part, dict) and {"bytes", "sha256"} <= part.keys() for part in tokenizer.values())
+    )
 
 
 def open_shards(folder: Path, told: dict[str, Any], *, verify: bool) -> list[Shard]:
@@ -240,7 +268,7 @@ def open_shards(folder: Path, told: dict[str, Any], *, verify: bool) -> list[Sha
     shards: list[Shard] = []
     first_token = first_document = 0
     for entry in [*told["shards"]]:
-        for kind in ("tokens", "segments", "documents", "names"):
+        for kind in _KINDS:
             _check(folder / entry[kind]["file"], entry[kind], verify)
         tokens = _mapped(folder / entry["tokens"]["file"], token)
         segments = _mapped(folder / entry["segments"]["file"], np.dtype("<u4"))
@@ -249,6 +277,8 @@ def open_shards(folder: Path, told: dict[str, Any], *, verify: bool) -> list[Sha
         shards.append(Shard(first_token, first_document, tokens, segments, documents, names))
         first_token += len(tokens)
         first_document += len(documents) - 1
+    if (first_token, first_document) != (told["tokens"], told["documents"]):
+        raise DataError(f"{folder / INDEX} does not tell what the shards hold: {_REPAIR}")
     for name, entry in told["tokenizer"].items():
         _check(folder / name, entry, verify)
     return shards

@@ -125,5 +125,8 @@ def test_what_does_not_fit(checkpoint: Path, prepared: Path, tmp_path: Path) -> 
     BertTokenizer([*toy.SPECIAL, *reversed(toy.VOCAB[5:])]).save_pretrained(other)
     with pytest.raises(DataError, match="prepared with another vocabulary than that of"):
         evaluate_model(str(other), prepared, max_length=32)
+    # Not the vocabularies inside, taken for texts.
+    with pytest.raises(DataError, match="holds prepared folders: name one of them, .*data"):
+        evaluate_model(str(checkpoint), prepared.parent, max_length=32)
     with pytest.raises(ValueError, match="nowhere"):
         evaluate_model(str(checkpoint), tmp_path / "nowhere", max_length=32)

@@ -90,6 +90,13 @@ def test_other_things_in_its_place(folder: Path) -> None:
         ("[]", "does not describe prepared data"),
         (json.dumps({**told, "format": "x"}), "does not describe prepared data"),
         (json.dumps({**told, "version": 99}), "is of version 99, and this minibert reads version 1"),
+        (json.dumps({**told, "tokens": told["tokens"] + 1}), "does not tell what the shards hold: copy it again"),
+        (json.dumps({**told, "documents": 3}), "does not tell what the shards hold"),
+        (json.dumps({**told, "dtype": "uint17"}), "data.json is damaged: copy it again"),
+        (json.dumps({**told, "tokens": "many"}), "is damaged"),
+        (json.dumps({**told, "tokenizer": None}), "is damaged"),
+        (json.dumps({**told, "shards": [{}]}), "is damaged"),
+        (json.dumps({**told, "shards": [*told["shards"], None]}), "is damaged"),
     ):
         index.write_text(text)
         with pytest.raises(DataError, match=message):
@@ -122,6 +129,25 @@ def test_an_interrupted_writer_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_on_the_way_go_with_it(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+
+    def failing() -> None:
+        with new_folder(tmp_path / "there" / "new" / "newer" / "data"):
+            raise KeyError("x")
+
+    with pytest.raises(KeyError, match="x"):
+        failing()
+    assert list((tmp_path / "there").iterdir()) == []
+    write_folder(tmp_path / "there" / "new" / "newer" / "data", random_documents([600]))
+    assert [path.name for path in (tmp_path / "there").rglob("data.json")] == ["data.json"]
+
+
+def test_a_folder_of_prepared_folders_names_them(folder: Path) -> None:
+    with pytest.raises(DataError, match="holds prepared folders: name one of them, .*data$"):
+        data(folder.parent)
 
 
 def test_what_is_there_stays(tmp_path: Path) -> None:
