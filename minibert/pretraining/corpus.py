@@ -111,6 +111,11 @@ class Corpus:
         """The paragraphs of all documents, to be gone through as often as one likes."""
         return Paragraphs(self)
 
+    def reason(self) -> str:
+        """Why there may be too little: what was left out first, as the end of a sentence; "" if nothing was."""
+        more = f", and {len(self.skipped) - 1} more like that" if len(self.skipped) > 1 else ""
+        return f": {self.skipped[0]}{more}" if self.skipped else ""
+
     def complain(self, message: str) -> None:
         """Report a text that cannot be used, as `on_error` says."""
         if self.on_error == "refuse":

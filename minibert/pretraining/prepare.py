@@ -69,7 +69,8 @@ def prepare_corpus(
         if missing:
             raise CorpusError(f"no document is called {missing[0]!r}: nothing could be held out under this name")
         if not all(writer.documents or writer.open_documents for writer in writers.values()):
-            raise CorpusError(f"nothing to prepare: {', '.join(map(str, corpus.paths))} has no text that can be used")
+            where = ", ".join(map(str, corpus.paths))
+            raise CorpusError(f"nothing to prepare: {where} has no text that can be used{corpus.reason()}")
         told = {part: writer.finish(skipped=corpus.skipped) for part, writer in writers.items()}
     return told if held_out else told[TRAIN]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from minibert.pretraining.corpus import Paragraphs
 from minibert.pretraining.errors import CorpusError, MissingLibrary
 from minibert.tokenizer import BertTokenizer
 
@@ -53,7 +54,8 @@ def train_vocabulary(
     inside = sorted(token for token in letters if token.startswith("##") and token != "##")
     trained = _train(texts, cased, [*SPECIAL_TOKENS, *inside], vocab_size=size, **options)
     if len(trained) <= len(SPECIAL_TOKENS):
-        raise CorpusError("the corpus has no word to make a vocabulary of")
+        reason = texts.corpus.reason() if isinstance(texts, Paragraphs) else ""
+        raise CorpusError(f"the corpus has no word to make a vocabulary of{reason}")
     if len(trained) > size:
         raise CorpusError(
             f"the corpus has {len(trained) - len(SPECIAL_TOKENS):,} characters, inside and at the beginning of words,"

@@ -66,6 +66,14 @@ def test_the_vocabulary_of_the_model_that_comes_along(books: Path, tmp_path: Pat
         (["vocabulary", "BOOKS", "--cased", "--out", "V", "--size", "6"], "at least 7 tokens"),
         (["vocabulary", "NOWHERE", "--cased", "--out", "V"], "no such file or folder"),
         (["vocabulary", "BOOKS", "--cased", "--out", "BOOKS/0.txt"], "is a file; --out names a folder"),
+        (
+            ["vocabulary", "latin.txt", "--cased", "--out", "V"],
+            "no word to make a vocabulary of: latin.txt is not UTF-8",
+        ),
+        (
+            ["prepare", "latin.txt", "empty.txt", "--vocab", "vocab.txt", "--cased", "--out", "D"],
+            "has no text that can be used: latin.txt is not UTF-8 text: invalid continuation byte at byte 3, and 1",
+        ),
         (["prepare", "BOOKS", "--vocab", "NOWHERE", "--out", "D"], "no such vocabulary"),
         (["prepare", "BOOKS", "--vocab", "vocab.txt", "--out", "D"], "add --cased or --uncased"),
         (["prepare", "BOOKS", "--vocab", "vocab.txt", "--cased", "--out", "BOOKS"], "exists already"),
@@ -85,6 +93,8 @@ def test_errors_are_one_line(
     monkeypatch.chdir(tmp_path)
     books.rename("BOOKS")
     Path("vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\nb\nthe\n")
+    Path("latin.txt").write_bytes("café noir".encode("latin-1"))
+    Path("empty.txt").touch()
     assert main(arguments) == 2
     out = capsys.readouterr()
     assert message in out.err
