@@ -104,6 +104,8 @@ def estimate(recipe: Recipe, *, ranks: int = 1, flops: float | None = None, meas
     """
     if flops is not None and not (math.isfinite(flops) and flops > 0):
         raise RecipeError(f"--flops must be above 0, got {flops}")
+    if ranks > 1 and flops is None and not measure:
+        raise RecipeError(f"what do the {ranks} ranks reach? Give --flops, or leave out --no-measure")
     V, corpus = _of_data(recipe)
     config = recipe.config(V)
     with skip_init():

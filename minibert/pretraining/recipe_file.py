@@ -33,7 +33,7 @@ def read_recipe(name: str | os.PathLike[str], *, settings: Iterable[str] = ()) -
         RecipeError: no such file, no TOML, or a recipe that is not sound.
     """
     path = Path(name).expanduser()
-    if not path.exists() and str(name) in bundled():
+    if not path.is_file() and str(name) in bundled():  # a folder may well bear the name of the recipe it came from
         path = _FOLDER / f"{name}.toml"
     try:
         values = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -41,9 +41,7 @@ def test_arithmetic_is_the_bench_s() -> None:
     labels = inputs.batch(workload, config).labels
     share = float((labels >= 0).mean())
     pooler = 6 * phase.batch_size * config.hidden_size**2
-    assert step_flop(config, phase, share) == pytest.approx(
-        products.gflop(workload, config) * 1e9 + pooler, rel=1e-6
-    )
+    assert step_flop(config, phase, share) == pytest.approx(products.gflop(workload, config) * 1e9 + pooler, rel=1e-6)
 
 
 @pytest.mark.parametrize(("B", "S"), [(16, 64), (2, 256)])
@@ -96,6 +94,14 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["seconds_there"] == pytest.approx(told["flop"] / 4e14)
     assert main([*options, "--flops", "-1"]) == 2
     assert capsys.readouterr().err == "minibert: --flops must be above 0, got -1.0\n"
+    assert main(["estimate", "mini", "--no-measure", "--ranks", "8"]) == 2
+    assert "what do the 8 ranks reach? Give --flops" in capsys.readouterr().err
+
+
+def test_a_run_may_bear_the_name_of_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mini").mkdir()
+    assert main(["estimate", "mini", "--no-measure", "--json"]) == 0
 
 
 def test_a_recipe_that_does_not_say_its_vocabulary() -> None:
