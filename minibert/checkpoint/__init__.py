@@ -6,10 +6,12 @@ weights            its tensors: safetensors_file, or torch_bin
 names              which tensor is which parameter
 load, save         from_pretrained, save_pretrained; staging makes files appear whole or not at all
 convert            any checkpoint -> safetensors
+average            several trainings of one model -> their mean
 """
 
 from __future__ import annotations
 
+from minibert.checkpoint.average import average
 from minibert.checkpoint.config_file import read_config
 from minibert.checkpoint.convert import Conversion, convert, guess_architecture
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning
@@ -31,6 +33,7 @@ __all__ = [
     "NameMap",
     "Staging",
     "Weights",
+    "average",
     "convert",
     "guess_architecture",
     "load_config",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT, is_weight, modern_
 from minibert.checkpoint.save import write_checkpoint
 from minibert.checkpoint.weights import Weights, read_weights
 
-__all__ = ["Conversion", "convert", "guess_architecture"]
+__all__ = ["Conversion", "Source", "convert", "guess_architecture", "read_source", "write_source"]
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What `convert` did: where the checkpoint lies now, its files, and how much is in them.
+    """What was written: where the checkpoint lies now, its files, and how much is in them.
 
     `left_out` names the tensors that were not carried over: position ids, integers, and the second copy of a tied
     matrix.
@@ -56,41 +56,69 @@ def convert(
 
     Raises CheckpointError as `resolve`, `read_weights` and `save_model` do.
     """
-    folder = resolve(
-        source,
-        files=CONFIG_FILES + WEIGHT_FILES + TOKENIZER_FILES,
-        revision=revision,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        token=token,
-    )
-    config = read_config(folder)
-    weights = read_weights(folder)
-    chosen, left_out = _chosen(weights)
-    if not chosen:
+    found = read_source(source, revision=revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token)
+
+    def array_of(name: str) -> NDArray[Any]:
+        return found.weights[found.names[name]]
+
+    return write_source(found, target, array_of, dtype=dtype, max_shard_size=max_shard_size)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint that was read: where it lies, its config.json, its weights, and today's name -> name in the files.
+
+    `left_out` names the tensors that are not to be carried over.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    weights: Weights
+    names: dict[str, str]
+    left_out: list[str]
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Today's name -> shape."""
+        return {name: self.weights.shape(found) for name, found in self.names.items()}
+
+
+def read_source(source: str | os.PathLike[str], **hub: Any) -> Source:
+    """The checkpoint `source`, with a config.json that says all it should. `hub`, and errors: as for `resolve`."""
+    folder = resolve(source, files=CONFIG_FILES + WEIGHT_FILES + TOKENIZER_FILES, **hub)
+    config, weights = read_config(folder), read_weights(folder)
+    names, left_out = _chosen(weights)
+    if not names:
         raise CheckpointError(f"{folder} has no floating-point weights; expected a BERT checkpoint")
     rows = next(iter(weights.shape("classifier.weight")), None) if "classifier.weight" in weights else None
     config = settle_labels(config, rows)
     if not config.get("architectures"):
-        config["architectures"] = [guess_architecture(chosen)]
-    shapes = {name: weights.shape(found) for name, found in chosen.items()}
-    dtype = dtype or _widest({weights.stored(found) for found in chosen.values()})
-    target = Path(target).expanduser()
+        config["architectures"] = [guess_architecture(names)]
+    return Source(folder, config, weights, names, left_out)
 
-    def array_of(name: str) -> NDArray[Any]:
-        return weights[chosen[name]]
 
+def write_source(
+    source: Source,
+    target: str | os.PathLike[str],
+    array_of: Callable[[str], NDArray[Any]],
+    *,
+    dtype: str | None,
+    max_shard_size: int | str | None = None,
+) -> Conversion:
+    """Write `source` with the tensors of `array_of` to the folder `target`. Errors as in `save_model`."""
+    shapes, target = source.shapes, Path(target).expanduser()
+    dtype = dtype or _widest({source.weights.stored(found) for found in source.names.values()})
     files = write_checkpoint(
         target,
-        config,
+        source.config,
         shapes,
         array_of,
         dtype=dtype,
         max_shard_size=max_shard_size,
-        others={} if target.exists() and target.samefile(folder) else _vocabulary(folder),
+        others={} if target.exists() and target.samefile(source.folder) else _vocabulary(source.folder),
     )
     parameters = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
-    return Conversion(target, files, len(chosen), parameters, dtype, left_out)
+    return Conversion(target, files, len(shapes), parameters, dtype, source.left_out)
 
 
 def _chosen(weights: Weights) -> tuple[dict[str, str], list[str]]:

@@ -4,7 +4,7 @@ arguments   what may be typed; `minibert --help` reads no further than this
 reading     texts from arguments, a file or stdin
 printing    tables for people, JSON lines for programs
 tasks       one function for each pipeline
-files       tokenize, convert, info
+files       tokenize, convert, average, info
 """
 
 from __future__ import annotations

@@ -42,8 +42,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = Parser("minibert", description=DESCRIPTION, epilog=EPILOG, allow_abbrev=False, formatter_class=_Raw)
     parser.add_argument("--version", action="version", version=f"minibert {minibert.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    adders = (_fill_mask, _features, _next_sentence, _classify, _tokens, _answer, _tokenize, _convert, _info, _bench)
-    for add in adders:
+    tasks = (_fill_mask, _features, _next_sentence, _classify, _tokens, _answer)
+    for add in (*tasks, _tokenize, _convert, _average, _info, _bench):
         add(commands)
     corpus_options.add_commands(commands, _command, _count)
     training_options.add_commands(commands, _command, _count)
@@ -114,6 +114,13 @@ def _count_or_zero(text: str) -> int:
 
 def _count_or_all(text: str) -> int | None:
     return None if text == "all" else _count(text)
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between, got {text!r}") from None
 
 
 def _words(text: str) -> list[str]:
@@ -241,6 +248,9 @@ def _tokenize(commands: Any) -> None:
     _source(p)
 
 
+_DTYPES = ("float64", "float32", "float16", "bfloat16")
+
+
 def _convert(commands: Any) -> None:
     p = _command(
         commands,
@@ -251,8 +261,23 @@ def _convert(commands: Any) -> None:
     )
     p.add_argument("source", metavar="SOURCE", help="a folder, or a name on the hub (a .bin file needs torch)")
     p.add_argument("target", metavar="TARGET", help="the folder to write")
-    p.add_argument("--dtype", choices=("float64", "float32", "float16", "bfloat16"), help="as stored in SOURCE if none")
+    p.add_argument("--dtype", choices=_DTYPES, help="as stored in SOURCE if none")
     p.add_argument("--max-shard-size", metavar="SIZE", help="split the weights into files of at most, say, 500MB")
+    _hub(p)
+
+
+def _average(commands: Any) -> None:
+    p = _command(
+        commands,
+        "average",
+        "files:average",
+        "the mean of the weights of several trainings that went on from the same model",
+        "minibert average runs/first/model runs/second/model --out mean/",
+    )
+    p.add_argument("sources", nargs="+", metavar="MODEL", help="folders, or names on the hub; the rest is the first's")
+    p.add_argument("--out", required=True, metavar="FOLDER", help="the folder to write")
+    p.add_argument("--shares", type=_numbers, metavar="X,Y", help="how much of each (equal shares)")
+    p.add_argument("--dtype", choices=_DTYPES, help="as stored in the first MODEL if none")
     _hub(p)
 
 

@@ -1,4 +1,4 @@
-"""tokenize, convert, info: what lies in a checkpoint's files."""
+"""tokenize, convert, average, info: what lies in a checkpoint's files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from minibert.checkpoint import (
     CONFIG_FILES,
     TOKENIZER_FILES,
     WEIGHT_FILES,
+    Conversion,
     Weights,
     guess_architecture,
     modern_name,
     read_weights,
     resolve,
 )
+from minibert.checkpoint import average as average_checkpoints
 from minibert.checkpoint import convert as convert_checkpoint
 from minibert.checkpoint.load import load_config
 from minibert.checkpoint.names import is_weight
@@ -27,7 +29,7 @@ from minibert.cli.reading import read_lines, split_pair
 from minibert.config import BertConfig
 from minibert.tokenizer import BertTokenizer
 
-__all__ = ["convert", "info", "tokenize"]
+__all__ = ["average", "convert", "info", "tokenize"]
 
 
 def _source(given: argparse.Namespace) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def tokenize(given: argparse.Namespace) -> None:
         print_table(("id", "token", "type", "characters", "text"), rows, right=(0, 2))
 
 
-# ---- convert
+# ---- convert, average
 
 
 def convert(given: argparse.Namespace) -> None:
@@ -69,8 +71,20 @@ def convert(given: argparse.Namespace) -> None:
     done = convert_checkpoint(
         given.source, given.target, dtype=given.dtype, max_shard_size=given.max_shard_size, **_source(given)
     )
+    _tell(done, given.json)
+
+
+def average(given: argparse.Namespace) -> None:
+    """`minibert average`."""
+    _tell(
+        average_checkpoints(given.sources, given.out, shares=given.shares, dtype=given.dtype, **_source(given)),
+        given.json,
+    )
+
+
+def _tell(done: Conversion, json: bool) -> None:
     files = [path.name for path in done.files]
-    if given.json:
+    if json:
         print_json(
             {
                 "folder": str(done.folder),

@@ -194,6 +194,15 @@ def test_convert(run: Run, tiny_checkpoints: dict[str, Path], tmp_path: Path) ->
     assert "model.safetensors" in line["files"]
 
 
+def test_average(run: Run, tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    source, target = tiny_checkpoints["mlm"], tmp_path / "mean"
+    (line,) = objects(run("average", source, source, "--shares", "0.25,0.75", "--out", target, "--json"))
+    assert line["folder"] == str(target)
+    old, new = (pipeline("fill-mask", folder)("a [MASK]", top_k=1)[0] for folder in (source, target))
+    assert new == old
+    assert run("average", source, source, "--out", target, "--dtype", "float16").startswith(f"wrote {target}\n")
+
+
 @pytest.mark.parametrize("option", [[], ["--model"]])
 def test_info(run: Run, tiny_checkpoints: dict[str, Path], option: list[str]) -> None:
     table = run("info", *option, tiny_checkpoints["classes"])

@@ -270,7 +270,19 @@ def test_help_is_light() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["fill-mask", "features", "next-sentence", "classify", "tokens", "answer", "tokenize", "convert", "info", "bench"],
+    [
+        "fill-mask",
+        "features",
+        "next-sentence",
+        "classify",
+        "tokens",
+        "answer",
+        "tokenize",
+        "convert",
+        "average",
+        "info",
+        "bench",
+    ],
 )
 def test_every_command_has_an_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--help"]) == 0
