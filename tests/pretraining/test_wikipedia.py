@@ -92,7 +92,7 @@ def test_paragraphs() -> None:
         ("<nowiki>'' * not markup</nowiki>", ["'' * not markup"]),
         ("Caf&eacute; &#8212; &#x2014; &amp;", ["Café — — &"]),
         ("It''s ''''quoted'''' and '''unclosed, ''''''six", ["Its 'quoted' and unclosed, 'six"]),
-        ("a<br>b<br />c<hr>d", ["a b cd"]),
+        ("a<br>b<br />c<hr>d", ["a b c d"]),
         ("<div class='x' style=y>in a <span>div</span></div > and <b>un", ["in a div and <b>un"]),
         ("http://example.org [http://example.org] [http://example.org ''shown'']", ["http://example.org shown"]),
         ("<!-- c -->* item\n{{t|{{{1}}}|==\nh ==}}<ref>[[File:a.png|{{x}}]]</ref>the [[a|''b'' {{x}}c]]", ["the b c"]),
@@ -107,10 +107,15 @@ def test_markup(source: str, text: list[str] | None) -> None:
     assert found == text if text is not None else found
 
 
-def test_the_slower_tokenizer_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the library was installed without its compiled part."""
-    monkeypatch.setattr("mwparserfromhell.parser.CTokenizer", None)
-    assert plain_paragraphs(SOURCE) == PARAGRAPHS
+def test_a_page_that_the_library_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    import mwparserfromhell
+
+    def give_up(*args: object, **kwargs: object) -> None:
+        raise mwparserfromhell.parser.ParserError("too contorted")
+
+    monkeypatch.setattr(mwparserfromhell, "parse", give_up)
+    with pytest.raises(ValueError, match="too contorted"):
+        plain_paragraphs("a")
 
 
 @pytest.mark.parametrize("suffix", ["", ".bz2"])
