@@ -99,12 +99,19 @@ def _absolute(folder: str | None) -> str | None:
 
 def _tell(given: argparse.Namespace, outcome: Outcome) -> None:
     """How a run ended; a run that a signal stopped ends the command as that signal would have."""
+    from minibert.pretraining.metrics import time_spent
+    from minibert.pretraining.progress import duration
+
     found = outcome.evaluation
+    seconds, waited = time_spent(outcome.run / "metrics.jsonl")
     if given.json:
         told = {"run": str(outcome.run), "step": outcome.step, "finished": outcome.finished}
-        print_json({**told, "evaluation": found.to_dict() if found else None})
+        spent = {"seconds": seconds, "data_seconds": waited}
+        print_json({**told, **spent, "evaluation": found.to_dict() if found else None})
     elif outcome.finished:
         facts: list[tuple[str, object]] = [("steps", f"{outcome.step:,}"), ("model", str(outcome.run / "model"))]
+        share = f"{waited / seconds:.2%}" if seconds else "nothing"
+        facts += [("time", f"{duration(seconds)}, {share} of it waiting for examples")]
         if found is not None:
             facts += [(f"held out: {name}", value) for name, value in _figures(found)]
         print_facts(facts)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from minibert.backend import get_float32_matmul_precision, set_float32_matmul_precision
 from minibert.config import BertConfig
 from minibert.heads import BertForPreTraining
 from minibert.nn import skip_init
@@ -33,6 +34,8 @@ MOST_TOKENS = 2048
 """Tokens of a timed piece; rates hardly change beyond."""
 PATIENCE = 8.0
 """Seconds after which no more pieces are timed."""
+SECONDS_OF_EXAMPLES = 1.0
+"""Of a core, for which examples are made."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ class Estimate:
         flop: of the whole run.
         flops_here: FLOP/s in a training step on this machine; None if nothing was timed.
         seconds_here: for the whole run.
+        examples_here: tokens a second of the examples that one core makes here; None without data, or not timed.
         seconds_there: for `ranks` machines that reach `rank_flops` each.
     """
 
@@ -60,6 +64,7 @@ class Estimate:
     flop: float
     flops_here: float | None
     seconds_here: float | None
+    examples_here: float | None
     ranks: int
     rank_flops: float | None
     seconds_there: float | None
@@ -84,6 +89,8 @@ class Estimate:
         ]
         if self.flops_here is not None and self.seconds_here is not None:
             rows.append(("this machine", f"{self.flops_here / 1e9:,.0f} GFLOP/s: {duration(self.seconds_here)}"))
+        if self.examples_here is not None:
+            rows.append(("examples", f"one core makes {self.examples_here:,.0f} tokens/s of them"))
         if self.seconds_there is not None:
             each = f" of {self.rank_flops:.3g} FLOP/s" if self.rank_flops is not None else " like this machine"
             without = ", what they tell one another left out" if self.ranks > 1 else ""
@@ -131,6 +138,7 @@ def estimate(recipe: Recipe, *, ranks: int = 1, flops: float | None = None, meas
         flop=flop,
         flops_here=flops_here,
         seconds_here=seconds_here,
+        examples_here=_examples_here(recipe) if measure and recipe.data.folder is not None else None,
         ranks=ranks,
         rank_flops=flops,
         seconds_there=flop / (ranks * rate) if rate is not None else None,
@@ -181,8 +189,36 @@ def _of_data(recipe: Recipe) -> tuple[int, int | None]:
     return recipe.data.vocabulary_size, None
 
 
+def _examples_here(recipe: Recipe) -> float:
+    """Tokens of the first phase's examples that one core makes in a second of its time, epochs' plans included."""
+    from minibert.pretraining.trainer import open_data
+
+    assert recipe.data.folder is not None
+    phase = recipe.phases[0]
+    data = open_data(recipe.data.folder, recipe, phase)
+    tokens, began, number = 0, time.thread_time(), 0
+    while time.thread_time() - began < SECONDS_OF_EXAMPLES:
+        epoch = data.epoch(number)
+        for first in range(0, len(epoch), phase.batch_size):
+            batch = epoch.batch(first, min(first + phase.batch_size, len(epoch)))
+            tokens += int(batch["attention_mask"].sum())
+            if time.thread_time() - began >= SECONDS_OF_EXAMPLES:
+                break
+        number += 1
+    return tokens / (time.thread_time() - began)
+
+
 def _seconds_here(recipe: Recipe, config: BertConfig, steps: list[int]) -> float:
     """Seconds for all steps: pieces of every phase and the optimiser are timed, and multiplied."""
+    before = get_float32_matmul_precision()
+    set_float32_matmul_precision(recipe.matmul_precision)
+    try:
+        return _timed(recipe, config, steps)
+    finally:
+        set_float32_matmul_precision(before)
+
+
+def _timed(recipe: Recipe, config: BertConfig, steps: list[int]) -> float:
     model = BertForPreTraining(config)
     optimizer, _ = make_optimizer(model, recipe)
     total = 0.0

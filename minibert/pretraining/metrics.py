@@ -26,7 +26,7 @@ from typing import Any
 from minibert.checkpoint import Staging
 from minibert.pretraining.step import Losses
 
-__all__ = ["TIMES", "Metrics", "Window", "read_metrics"]
+__all__ = ["TIMES", "Metrics", "Window", "read_metrics", "time_spent"]
 
 TIMES = ("tokens_per_second", "data_seconds", "seconds")
 """What no two runs have in common."""
@@ -120,3 +120,12 @@ def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
             if not isinstance(told, dict) or "step" not in told:
                 return
             yield told
+
+
+def time_spent(path: Path) -> tuple[float, float]:
+    """Seconds of a run so far, and how many of them it waited for examples; zeros if it has written no line."""
+    seconds = waited = 0.0
+    for line in read_metrics(path) if path.exists() else ():
+        seconds = line.get("seconds", seconds)
+        waited += line.get("data_seconds", 0.0)
+    return seconds, waited

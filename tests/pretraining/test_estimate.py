@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import minibert
 from minibert import BertForPreTraining
 from minibert.bench import inputs, products, workloads
 from minibert.cli import main
@@ -96,6 +97,18 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "minibert: --flops must be above 0, got -1.0\n"
     assert main(["estimate", "mini", "--no-measure", "--ranks", "8"]) == 2
     assert "what do the 8 ranks reach? Give --flops" in capsys.readouterr().err
+
+
+def test_examples_are_timed_where_there_is_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minibert.pretraining.estimate.SECONDS_OF_EXAMPLES", 0.01)
+    monkeypatch.setattr("minibert.pretraining.estimate.PATIENCE", 0.01)
+    found = estimate(replace(toy.recipe(toy.prepare(tmp_path)), matmul_precision="medium"))
+    assert found.examples_here is not None
+    assert found.examples_here > 0
+    assert ("examples", f"one core makes {found.examples_here:,.0f} tokens/s of them") in found.facts()
+    assert minibert.get_float32_matmul_precision() == "highest"
 
 
 def test_a_run_may_bear_the_name_of_its_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
