@@ -23,7 +23,7 @@ def draw_curves(run: Path) -> bool:
     held_out = [{"step": line["step"], **line["evaluation"]} for line in lines if "evaluation" in line]
     if not training:
         return False
-    figure = Figure(figsize=(11, 4.2), layout="constrained")  # no pyplot: it would keep the figure, and choose a screen
+    figure = Figure(figsize=(11, 4.6), layout="constrained")  # no pyplot: it would keep the figure, and choose a screen
     FigureCanvasAgg(figure)
     losses, shares = figure.subplots(1, 2)
     _line(losses, training, "mlm_loss", "masked words, training", "C0", alpha=0.5)
@@ -39,7 +39,7 @@ def draw_curves(run: Path) -> bool:
     for axes in (losses, shares):
         axes.grid(alpha=0.3)
         if axes.get_lines():
-            axes.legend(fontsize="small")
+            axes.legend(fontsize="small", loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)  # over no line
     with Staging(run) as stage:
         figure.savefig(stage.open("curves.png"), format="png", dpi=110)
     return True

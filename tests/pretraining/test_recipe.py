@@ -37,7 +37,7 @@ def test_the_card_to_the_letter() -> None:
 
 
 def test_those_that_come_along() -> None:
-    assert bundled() == ["bert-base-cased", "mini", "mini-deeper"]
+    assert bundled() == ["bert-base-cased", "mini", "mini-deeper", "mini-longer"]
     for name in bundled():
         recipe = read_recipe(name)
         assert Recipe.from_dict(recipe.to_dict()) == recipe
