@@ -22,6 +22,9 @@ constexpr int ROWS = 64;           // queries (or keys) of a block: 16 a warp
 constexpr int FORWARD_KEYS = 64;   // in a tile
 constexpr int BACKWARD_TILE = 32;  // keys (or queries) in a tile, backward, where accumulators take more registers
 constexpr int COLUMNS = HEAD / 8;  // of fragments, in a row of results
+// Blocks that a multiprocessor is to hold at least, forward; 0: as the compiler likes. For some heads it likes one more, and
+// would then keep some numbers in memory, since a thread has too few registers for them.
+constexpr int BLOCKS = HEAD == 48 ? 4 : HEAD == 96 ? 3 : 0;
 
 // Rows first .. first + rows - 1 of head n into shared memory, zeros behind row `count` and column D. All threads take
 // part, four columns at a time, neighbouring threads neighbouring columns.
@@ -108,7 +111,7 @@ __device__ __forceinline__ void write_rows(Out<REAL> y, const float (&sum)[COLUM
 }
 
 // qkv (3, T, N, D) to context (T, N, D) and logs (N, T): log2 of each query's sum of 2^score. Grid (units, N).
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, BLOCKS)
     attention_forward(In<REAL> qkv, In<int> units, Out<REAL> context, Out<float> logs, int T, int N, int D,
                       float scale, unsigned threshold, float keep_scale, uint64 seed, uint64 stream) {
     SHARED_MEMORY(float, shared);

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from . import attention, sources
+from .arrays import MAX_HEAD
 from .cross_entropy import SHARED as CROSS_ENTROPY_SHARED
 from .layer_norm import backward_shape, forward_shape
 
@@ -64,7 +65,7 @@ class Case:
 
 
 def cases(architecture: str) -> Iterator[Case]:
-    """Everything that is compiled for one architecture, in the sizes of BERT-base and -large."""
+    """Everything that is compiled for one architecture: rows as in BERT-base and -large, heads of every size."""
     for kind in ("float", "float16", "bfloat16"):
         defines = (("REAL", kind),)
         forward, backward = forward_shape(1, 768), backward_shape(1, 768)
@@ -81,7 +82,7 @@ def cases(architecture: str) -> Iterator[Case]:
         scatter = ("scatter_pieces", 128, 0), ("scatter_join", 128, 0)
         yield Case("embedding_sum", defines,
                    (("embedding_sum_forward", 256, 0), ("scatter_atomic", 256, 0), *scatter))  # fmt: skip
-        for head in (64, 80, 128):
+        for head in range(16, MAX_HEAD + 1, 16):
             plain = kind == "float" or (kind, architecture) == ("bfloat16", "sm_75")
             source = "attention" if plain else "attention_half"
             tiled = ("attention_forward", "attention_backward_queries", "attention_backward_keys")

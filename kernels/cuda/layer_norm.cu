@@ -20,8 +20,9 @@ extern "C" __global__ void __launch_bounds__(128)
     }
 }
 
-// dy, x, dx (R, H); partial (strips, 2, H). A block takes `strip` rows.
-extern "C" __global__ void __launch_bounds__(256)
+// dy, x, dx (R, H); partial (strips, 2, H). A block takes `strip` rows. With longer rows one block at a time is enough: to
+// fit more in, the compiler would keep some numbers in memory.
+extern "C" __global__ void __launch_bounds__(256, PER > 1 ? 1 : 0)
     layer_norm_backward(In<REAL> dy, In<REAL> x, In<float> gamma, In<float> mean, In<float> inv_std, Out<REAL> dx,
                         Out<float> partial, int R, int H, int strip) {
     SHARED_MEMORY(float, shared);
