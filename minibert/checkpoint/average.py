@@ -1,8 +1,8 @@
 """The mean of several trainings of one model, weight by weight.
 
 Where trainings go on from the same weights, the loss often stays low on the straight line between their ends, and in
-the middle it is lower than at either: the mean of the weights does much of what the mean of the answers would, and
-costs no more than one model. (Izmailov et al. 2018; Wortsman et al. 2022, "Model soups")
+the middle it can be lower than at either: the mean of the weights does much of what the mean of the answers would,
+and costs no more than one model. (Izmailov et al. 2018; Wortsman et al. 2022, "Model soups")
 
 Models that began apart have nothing in common that a mean could keep: theirs knows nothing. Nobody can tell from the
 files which it is; `minibert evaluate` can.
@@ -53,10 +53,12 @@ def average(
     read = [read_source(source, **hub) for source in sources]
     for other in read[1:]:
         _check_alike(read[0], other)
+    shapes = read[0].shapes
 
     def array_of(name: str) -> NDArray[Any]:
-        arrays = (one.weights[one.names[name]].astype(np.float64) for one in read)
-        total: NDArray[Any] = sum(part * array for part, array in zip(parts, arrays, strict=True))  # type: ignore[assignment]
+        total = np.zeros(shapes[name])
+        for part, one in zip(parts, read, strict=True):
+            total += part * one.weights[one.names[name]].astype(np.float64)
         return total
 
     return write_source(read[0], target, array_of, dtype=dtype)

@@ -1,9 +1,9 @@
 """What a recipe will cost, before anyone starts a month of work.
 
 Counted: parameters; memory of parameters, gradients, Adam's moments and activations; multiplications and additions of
-all matrix products. Measured: a few steps on this machine, from which follows how long all of them take here. For other
-machines the arithmetic is divided by what they are said to reach, and what they spend on talking to one another is left
-out.
+all matrix products. Measured: a few steps on this machine, from which follows how long all of them take here, and how
+fast examples are made if the data is there. For other machines the arithmetic is divided by what they are said to
+reach, and what they spend on talking to one another is left out.
 """
 
 from __future__ import annotations
@@ -209,7 +209,7 @@ def _examples_here(recipe: Recipe) -> float:
 
 
 def _seconds_here(recipe: Recipe, config: BertConfig, steps: list[int]) -> float:
-    """Seconds for all steps: pieces of every phase and the optimiser are timed, and multiplied."""
+    """Seconds for all steps, with the recipe's precision of products."""
     before = get_float32_matmul_precision()
     set_float32_matmul_precision(recipe.matmul_precision)
     try:
@@ -219,6 +219,7 @@ def _seconds_here(recipe: Recipe, config: BertConfig, steps: list[int]) -> float
 
 
 def _timed(recipe: Recipe, config: BertConfig, steps: list[int]) -> float:
+    """Pieces of every phase and the optimiser are timed, and multiplied."""
     model = BertForPreTraining(config)
     optimizer, _ = make_optimizer(model, recipe)
     total = 0.0

@@ -23,7 +23,7 @@ from typing import Any, TextIO
 from minibert.pretraining import state as saving
 from minibert.pretraining.compute import Compute
 from minibert.pretraining.progress import Progress
-from minibert.pretraining.recipe import Recipe, RecipeError, differences
+from minibert.pretraining.recipe import DataPart, Recipe, RecipeError, differences
 from minibert.pretraining.recipe_file import read_recipe, write_recipe
 from minibert.pretraining.state import RunError, Saved
 from minibert.pretraining.trainer import Outcome, Trainer, open_data, told_as
@@ -56,7 +56,7 @@ def pretrain(
         raise RecipeError("the recipe names no data: set data.folder (--data FOLDER, what `minibert prepare` wrote)")
     _check_free(run)
     data = open_data(recipe.data.folder, recipe, recipe.phases[0])
-    recipe = replace(recipe, data=replace(recipe.data, vocabulary_size=data.vocabulary_size))
+    recipe = replace(recipe, data=replace(_wherever(recipe.data), vocabulary_size=data.vocabulary_size))
     recipe.config(data.vocabulary_size)
     with told_as("cannot begin a run in", run):
         run.mkdir(parents=True, exist_ok=True)
@@ -116,6 +116,12 @@ def _check_free(run: Path) -> None:
         raise RunError(f"{run} holds a run already: go on with `minibert resume {run}`, or choose another folder")
     if run.is_dir() and any(not path.name.startswith(".") for path in run.iterdir()):
         raise RunError(f"{run} is not empty; a run needs a folder of its own")
+
+
+def _wherever(part: DataPart) -> DataPart:
+    """With folders that are the same ones wherever the run is gone on with."""
+    folder, held_out = (None if name is None else str(Path(name).absolute()) for name in (part.folder, part.held_out))
+    return replace(part, folder=folder, held_out=held_out)
 
 
 def _changes(saved: Saved, recipe: Recipe) -> list[str]:

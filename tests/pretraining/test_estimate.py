@@ -99,9 +99,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "what do the 8 ranks reach? Give --flops" in capsys.readouterr().err
 
 
-def test_examples_are_timed_where_there_is_data(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_examples_are_timed_where_there_is_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minibert.pretraining.estimate.SECONDS_OF_EXAMPLES", 0.01)
     monkeypatch.setattr("minibert.pretraining.estimate.PATIENCE", 0.01)
     found = estimate(replace(toy.recipe(toy.prepare(tmp_path)), matmul_precision="medium"))

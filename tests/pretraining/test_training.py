@@ -238,6 +238,14 @@ def test_the_same_run_again_is_the_same(run: Path, data: Path, held_out: Path, t
     assert toy.weights(tmp_path / "other" / "state-20") != toy.weights(run / "state-20")
 
 
+@pytest.mark.usefixtures("no_picture")
+def test_folders_relative_to_where_one_is(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(data.parent)
+    pretrain(toy.recipe(Path(data.name), Path(data.name)), tmp_path / "run", quiet=True)
+    monkeypatch.chdir(tmp_path)
+    assert resume(tmp_path / "run", quiet=True).finished
+
+
 def test_a_folder_that_is_taken(run: Path, data: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match=f"holds a run already: go on with `minibert resume {run}`"):
         pretrain(toy.recipe(data), run, quiet=True)
