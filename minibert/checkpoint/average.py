@@ -83,6 +83,11 @@ def _check_alike(first: Source, other: Source) -> None:
                 f"{name} is {told[0]} in {first.folder} and {told[1]} in {other.folder}; an average is of models of one"
                 " shape"
             )
+    heads = [one.config.get("num_attention_heads") for one in (first, other)]  # no shape tells these apart
+    if heads[0] != heads[1]:
+        raise CheckpointError(
+            f"{first.folder} has {heads[0]} heads and {other.folder} {heads[1]}; an average is of models of one shape"
+        )
     words = [(one.folder / "vocab.txt") for one in (first, other)]
     if all(path.is_file() for path in words) and words[0].read_bytes() != words[1].read_bytes():
         raise CheckpointError(f"{words[0]} and {words[1]} differ; an average needs the same vocabulary")

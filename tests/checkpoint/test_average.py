@@ -69,6 +69,10 @@ def test_what_has_no_mean(folders: list[Path], tmp_path: Path) -> None:
     BertForMaskedLM(BertConfig(**{**SIZES, "num_hidden_layers": 2})).save_pretrained(deep)
     with pytest.raises(CheckpointError, match=r"layer\.1\..* is missing in .* and \("):
         average([folders[0], deep], target)
+    heads = tmp_path / "heads"
+    BertForMaskedLM(BertConfig(**{**SIZES, "num_attention_heads": 4})).save_pretrained(heads)
+    with pytest.raises(CheckpointError, match="has 2 heads and .*heads 4"):
+        average([folders[0], heads], target)
     (folders[1] / "vocab.txt").write_text("\n".join("bacdefghijk") + "\n")
     with pytest.raises(CheckpointError, match="differ; an average needs the same vocabulary"):
         average(folders, target)
