@@ -59,7 +59,7 @@ size: $(VENV)/.test ## megabytes on disk of the core install, in a fresh environ
 	@set -e; scratch=$$(mktemp -d); trap 'rm -rf "$$scratch"' EXIT; \
 	$(PY) -m hatchling build -t wheel -d "$$scratch" >/dev/null 2>&1; \
 	$(PYTHON) -m venv "$$scratch/venv"; \
-	"$$scratch/venv/bin/python" $(PIP_INSTALL) "$$scratch"/minibert-*.whl; \
+	"$$scratch/venv/bin/python" $(PIP_INSTALL) "$$scratch"/minibert_numpy-*.whl; \
 	cd "$$scratch"/venv/lib/python3*/site-packages; \
 	rm -rf pip pip-*.dist-info setuptools setuptools-*.dist-info pkg_resources _distutils_hack; \
 	du -sm -- */ | sort -rn | head -8; \

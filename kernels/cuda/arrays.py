@@ -101,7 +101,7 @@ def open_device() -> Any:
             raise ValueError(f"device 'cuda': {reason}")
         return _emulated()
     if importlib.util.find_spec("cupy") is None:
-        raise ValueError("device 'cuda' needs CuPy: pip install 'minibert[cuda12]' or 'minibert[cuda13]'")
+        raise ValueError("device 'cuda' needs CuPy: pip install 'minibert-numpy[cuda12]' (or [cuda13])")
     cupy = _cupy()
     try:
         available = cupy.cuda.runtime.getDeviceCount() > 0

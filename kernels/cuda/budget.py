@@ -2,8 +2,8 @@
 
     python -m minibert.kernels.cuda.budget          # compile what has changed and write budget.json; minutes
 
-No GPU and no driver are needed, only NVRTC (`pip install 'minibert[nvrtc]'`). The tests hold budget.json against the
-sources: a kernel that starts to spill registers to memory, or takes more than the table says, fails.
+No GPU and no driver are needed, only NVRTC (`pip install 'minibert-numpy[nvrtc]'`). The tests hold budget.json against
+the sources: a kernel that starts to spill registers to memory, or takes more than the table says, fails.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from minibert.install import MissingLibrary
+
 __all__ = ["CorpusError", "CorpusWarning", "DataError", "DeviceError", "MissingLibrary", "one_line"]
 
 
@@ -21,13 +23,6 @@ class DataError(ValueError):
 
 class DeviceError(ValueError):
     """A device or a precision that is not to be had."""
-
-
-class MissingLibrary(ValueError):
-    """A library of the `pretraining` extra that is not installed."""
-
-    def __init__(self, library: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {library}, which is not installed: pip install 'minibert[pretraining]'")
 
 
 def one_line(error: object, limit: int = 200) -> str:

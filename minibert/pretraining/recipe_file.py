@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.checkpoint import Staging
+from minibert.install import MissingLibrary
 from minibert.pretraining.recipe import Recipe, RecipeError
 
 __all__ = ["bundled", "read_recipe", "write_recipe"]
@@ -60,7 +61,7 @@ def write_recipe(folder: Path, recipe: Recipe) -> None:
     try:
         import tomli_w
     except ImportError:
-        raise RecipeError("writing a recipe needs tomli-w: pip install 'minibert[pretraining]'") from None
+        raise MissingLibrary("tomli-w", "writing a recipe") from None
     with Staging(folder) as stage:
         stage.open("recipe.toml").write(tomli_w.dumps(recipe.to_dict()).encode())
 

@@ -141,7 +141,7 @@ def test_without_cupy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     assert main(["dense", "--device", "cuda"]) == 2
     told: Any = capsys.readouterr()
     assert told.out == ""
-    assert told.err == "minibert: device 'cuda' needs CuPy: pip install 'minibert[cuda12]' or 'minibert[cuda13]'\n"
+    assert told.err == "minibert: device 'cuda' needs CuPy: pip install 'minibert-numpy[cuda12]' (or [cuda13])\n"
 
 
 @pytest.mark.parametrize(

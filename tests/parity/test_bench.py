@@ -15,7 +15,7 @@ from minibert.bench.agreement import TOLERANCES, difference
 from minibert.bench.sides import Job, library
 from minibert.bench.workloads import Workload
 
-torch = pytest.importorskip("torch", reason="needs torch, a peer (pip install 'minibert[oracle]')")
+torch = pytest.importorskip("torch", reason="needs torch, a peer (pip install 'minibert-numpy[oracle]')")
 pytest.importorskip("transformers", reason="needs transformers, a peer")
 
 pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("bench")]
@@ -69,7 +69,7 @@ def test_encoders(workload: Workload, side: str, form: str, folder: Path) -> Non
 def test_encoders_of_other_forms(side: str, folder: Path) -> None:
     (peer,) = peers.chosen([side])
     if missing := peer.missing():
-        pytest.skip(f"not installed: {', '.join(missing)} (pip install 'minibert[bench]')")
+        pytest.skip(f"not installed: {', '.join(missing)} (pip install 'minibert-numpy[bench]')")
     write = {"onnxruntime": artifacts.write_onnx, "openvino": artifacts.write_openvino}[side]
     write(folder / "encode", folder / side)
     for workload in ENCODE:

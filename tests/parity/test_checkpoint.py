@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the oracle tests need torch: pip install 'minibert[oracle]'")
+torch = pytest.importorskip("torch", reason="the oracle tests need torch: pip install 'minibert-numpy[oracle]'")
 transformers = pytest.importorskip(
-    "transformers", reason="the oracle tests need transformers: pip install 'minibert[oracle]'"
+    "transformers", reason="the oracle tests need transformers: pip install 'minibert-numpy[oracle]'"
 )
 
 import minibert  # noqa: E402

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the oracle tests need torch: pip install 'minibert[oracle]'")
+torch = pytest.importorskip("torch", reason="the oracle tests need torch: pip install 'minibert-numpy[oracle]'")
 
 from minibert.kernels.cpu.linear import linear_backward, linear_forward  # noqa: E402
 from minibert.kernels.cpu.projections import projections_backward, projections_forward  # noqa: E402

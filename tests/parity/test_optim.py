@@ -25,7 +25,7 @@ from minibert.optim import (
     linear_warmup_decay,
 )
 
-torch = pytest.importorskip("torch", reason="needs torch, the judge (pip install 'minibert[oracle]')")
+torch = pytest.importorskip("torch", reason="needs torch, the judge (pip install 'minibert-numpy[oracle]')")
 transformers = pytest.importorskip("transformers", reason="needs transformers, the judge")
 
 pytestmark = pytest.mark.oracle

@@ -20,7 +20,7 @@ from minibert.pretraining.recipe import Recipe
 from minibert.pretraining.training import open_data, pretrain
 from tests.pretraining import toy
 
-torch = pytest.importorskip("torch", reason="needs torch, the judge (pip install 'minibert[oracle]')")
+torch = pytest.importorskip("torch", reason="needs torch, the judge (pip install 'minibert-numpy[oracle]')")
 transformers = pytest.importorskip("transformers", reason="needs transformers, the judge")
 
 pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("pretraining")]

@@ -17,10 +17,10 @@ from minibert.tokenizer import AddedToken, BertTokenizer
 
 pytestmark = pytest.mark.oracle
 transformers = pytest.importorskip(
-    "transformers", reason="transformers is the judge here: pip install minibert[oracle]"
+    "transformers", reason="transformers is the judge here: pip install minibert-numpy[oracle]"
 )
 tokenizers = pytest.importorskip(
-    "tokenizers", reason="the tokenizers library is the judge here: pip install minibert[oracle]"
+    "tokenizers", reason="the tokenizers library is the judge here: pip install minibert-numpy[oracle]"
 )
 
 # Real text of many kinds: prose, dialogue, web, code, numbers, and a sentence or two of many scripts.

@@ -19,7 +19,7 @@ from minibert.tokenizer.characters import combining_class
 
 pytestmark = pytest.mark.oracle
 tokenizers = pytest.importorskip(
-    "tokenizers", reason="the tokenizers library is the judge here: pip install minibert[oracle]"
+    "tokenizers", reason="the tokenizers library is the judge here: pip install minibert-numpy[oracle]"
 )
 
 # Capitals that got their small letter after Unicode 14.0 (Python 3.11), as (first, last): the library lower-cases them,

@@ -14,7 +14,7 @@ from minibert.optim import AdamW, LRScheduler, clip_grad_norm, decay_groups, lin
 from tests.parity.judges import judge
 from tests.parity.reactions import Batch, Vocabulary, random_batch, real_batch
 
-torch = pytest.importorskip("torch", reason="needs torch, the judge (pip install 'minibert[oracle]')")
+torch = pytest.importorskip("torch", reason="needs torch, the judge (pip install 'minibert-numpy[oracle]')")
 transformers = pytest.importorskip("transformers", reason="needs transformers, the judge")
 
 pytestmark = [pytest.mark.oracle, pytest.mark.xdist_group("rxnfp")]

@@ -223,5 +223,5 @@ def test_without_scipy_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch
         return real(name, *args, **kwargs)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(MissingLibrary, match=r"minibert\[pretraining\]"):
+    with pytest.raises(MissingLibrary, match=r"minibert-numpy\[pretraining\]"):
         word_vectors(language(), 16)

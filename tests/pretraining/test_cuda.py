@@ -293,7 +293,7 @@ def test_without_cupy(command: str, data: Path, tmp_path: Path, monkeypatch: pyt
     assert main([command, *words[command], "--device", "cuda"]) == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == "minibert: device 'cuda' needs CuPy: pip install 'minibert[cuda12]' or 'minibert[cuda13]'\n"
+    assert told.err == "minibert: device 'cuda' needs CuPy: pip install 'minibert-numpy[cuda12]' (or [cuda13])\n"
     assert [path for path in sorted(tmp_path.rglob("*")) if path.name != ".lock"] == before
 
 

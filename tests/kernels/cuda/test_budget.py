@@ -50,7 +50,7 @@ SAMPLE = {
 @pytest.mark.parametrize("architecture", SAMPLE)
 def test_the_compiler_agrees(architecture: str) -> None:
     """Some of the table, compiled anew: another release may take a few registers more, but must not spill or warn."""
-    pytest.importorskip("cuda.core", reason="compiling needs NVRTC: pip install 'minibert[nvrtc]'")
+    pytest.importorskip("cuda.core", reason="compiling needs NVRTC: pip install 'minibert-numpy[nvrtc]'")
     cases = {case.name: case for case in budget.cases(architecture)}
     for name in SAMPLE[architecture]:
         for kernel, row in budget.measure(architecture, cases[name]).items():
@@ -63,7 +63,7 @@ def test_the_compiler_agrees(architecture: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", budget.ARCHITECTURES)
 def test_everything_compiles(architecture: str) -> None:
-    pytest.importorskip("cuda.core", reason="compiling needs NVRTC: pip install 'minibert[nvrtc]'")
+    pytest.importorskip("cuda.core", reason="compiling needs NVRTC: pip install 'minibert-numpy[nvrtc]'")
     for case in budget.cases(architecture):
         for kernel, row in budget.measure(architecture, case).items():
             assert row["stack"] == row["stores"] == row["loads"] == 0, f"{case.name} {kernel}"
