@@ -74,10 +74,13 @@ class Operators:
     def __rtruediv__(self, other: Any) -> Tensor:
         return ops.divide(other, self)
 
-    def __pow__(self, exponent: float) -> Tensor:
+    def __abs__(self) -> Tensor:
+        return ops.absolute(self)
+
+    def __pow__(self, exponent: Any) -> Tensor:
         return ops.power(self, exponent)
 
-    def __rpow__(self, base: float) -> Tensor:
+    def __rpow__(self, base: Any) -> Tensor:
         return ops.exponential(base, self)
 
     def __matmul__(self, other: Any) -> Tensor:
@@ -151,6 +154,18 @@ class Operators:
         order[-2:] = order[:-3:-1]
         return self.permute(*order)
 
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+        """The axes from `start_dim` to `end_dim`, both included, made one."""
+        return ops.flatten(self, start_dim=start_dim, end_dim=end_dim)
+
+    def squeeze(self, axis: int | tuple[int, ...] | None = None) -> Tensor:
+        """Without `axis`, of length 1; without all axes of length 1 if None."""
+        return ops.squeeze(self, axis=axis)
+
+    def unsqueeze(self, axis: int) -> Tensor:
+        """With a new axis of length 1 that becomes `axis` of the result."""
+        return ops.expand_dims(self, axis=axis)
+
     # --- reductions and functions -----------------------------------------------------------------------------------
 
     # `np.sum(tensor)` comes here too, with its own dtype=None and out=None.
@@ -174,11 +189,36 @@ class Operators:
         _must_be_none(None, out)
         return ops.max(self, axis=axis, keepdims=keepdims)
 
+    def min(self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False, out: None = None) -> Tensor:
+        """Minimum over `axis` (all axes if None)."""
+        _must_be_none(None, out)
+        return ops.min(self, axis=axis, keepdims=keepdims)
+
+    def var(
+        self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False, correction: float = 0
+    ) -> Tensor:
+        """Variance over `axis` (all axes if None); `correction` is 1 for the unbiased estimate."""
+        return ops.var(self, axis=axis, keepdims=keepdims, correction=correction)
+
+    def std(
+        self, axis: int | tuple[int, ...] | None = None, *, keepdims: bool = False, correction: float = 0
+    ) -> Tensor:
+        """Standard deviation over `axis` (all axes if None)."""
+        return ops.std(self, axis=axis, keepdims=keepdims, correction=correction)
+
     def argmax(self, axis: int | None = None, *, keepdims: bool = False, out: None = None) -> Array:
         """Where the maximum is along `axis` (if None, its number in reading order): an integer array, off the tape."""
         _must_be_none(None, out)
         xp = backend.namespace(self.data)
         return xp.asarray(xp.argmax(self.data, axis=axis, keepdims=keepdims))
+
+    def abs(self) -> Tensor:
+        """Absolute value of each element."""
+        return ops.absolute(self)
+
+    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
+        """Each element, but not below `low` and not above `high`."""
+        return ops.clip(self, low, high)
 
     def exp(self) -> Tensor:
         """e to the power of each element."""

@@ -335,8 +335,6 @@ def test_indexing() -> None:
     np.testing.assert_array_equal(x[x.data > 9], [10, 11])
     x[[2, 2]].sum().backward()
     np.testing.assert_array_equal(x.grad, [[0] * 4, [0] * 4, [2] * 4])
-    with pytest.raises(ValueError, match="several index arrays"):
-        x[[0, 1], [0, 1]]
     with pytest.raises(ValueError, match=r"0\.\.2"):
         x[[3]]
 

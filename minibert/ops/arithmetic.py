@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from minibert.autograd import Op, Tensor
-from minibert.backend import Array, namespace
+from minibert.backend import Array, is_floating, namespace
+from minibert.number_like import as_float, is_float
 from minibert.ops.broadcast import operands, unbroadcast
 
 
@@ -82,6 +83,25 @@ class Power(Op):
         return dy * n * x ** (n - 1) if n != 0 else dy * 0.0
 
 
+class Pow(Op):
+    """z = x ** y, both arrays. Where x is 0 the slope in y is 0, that of 0 ** y for positive y."""
+
+    def forward(self, x: Array, y: Array) -> Array:
+        z = x**y
+        self.save(x, y, z)
+        return z
+
+    def backward(self, dz: Array) -> tuple[Array, Array | None]:
+        x, y, z = self.saved
+        xp = namespace(x)
+        one = xp.ones_like(x)
+        dx = y * xp.where(y == 0, one, x) ** (y - 1)  # without 0 ** -1, which 0 times is not 0
+        if not self.needs[1]:  # no logarithm of a negative number, if only the square is differentiated
+            return unbroadcast(dz * dx, x.shape), None
+        dy = z * xp.log(xp.where(x == 0, one, x))
+        return unbroadcast(dz * dx, x.shape), unbroadcast(dz * dy, y.shape)
+
+
 class Exponential(Op):
     """y = a ** x for a number a > 0."""
 
@@ -120,23 +140,28 @@ def negative(x: Tensor) -> Tensor:
     return Negative.apply(x)
 
 
-def power(x: Tensor, exponent: float) -> Tensor:
-    """x ** exponent for a plain number `exponent`.
+def power(x: Any, exponent: Any) -> Tensor:
+    """x ** exponent, elementwise; the exponent is a number, or a tensor whose shape broadcasts against x's.
 
     Raises:
-        ValueError: the exponent is not a plain number.
+        ValueError: the exponent is neither, or the tensors hold integers.
     """
-    if not isinstance(exponent, (int, float)):
-        raise ValueError(f"power needs a plain number as exponent, got {type(exponent).__name__}")
-    return Power.apply(x, exponent=float(exponent))
+    if is_float(exponent) and not isinstance(exponent, Tensor):
+        return Power.apply(x, exponent=as_float("the exponent", exponent))
+    x, exponent = operands(x, exponent)
+    if not is_floating(x.data):
+        raise ValueError(f"a power of tensors is taken of floating dtypes, these are {x.dtype}")
+    return Pow.apply(x, exponent)
 
 
 def exponential(base: Any, x: Tensor) -> Tensor:
-    """base ** x, elementwise, for a plain number `base` above 0.
+    """base ** x, elementwise: the base is a number above 0, or an array or tensor.
 
     Raises:
-        ValueError: the base is not such a number.
+        ValueError: the base is a number that is not above 0.
     """
-    if not isinstance(base, (int, float)) or not 0 < base < math.inf:
-        raise ValueError(f"the base of a power of tensors must be a plain number above 0, got {base!r}")
-    return Exponential.apply(x, base=float(base))
+    if not is_float(base) or isinstance(base, Tensor):
+        return power(base, x)
+    if not 0 < (number := as_float("the base", base)):
+        raise ValueError(f"the base of a power of tensors must be a number above 0, got {base!r}")
+    return Exponential.apply(x, base=number)

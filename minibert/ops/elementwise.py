@@ -1,4 +1,4 @@
-"""Functions of one element: exp, log, sqrt, relu."""
+"""Functions of one element: exp, log, sqrt, abs, relu."""
 
 from __future__ import annotations
 
@@ -44,6 +44,18 @@ class Sqrt(Op):
         return dy / (2.0 * y)
 
 
+class Abs(Op):
+    """y = |x|."""
+
+    def forward(self, x: Array) -> Array:
+        self.save(x)
+        return abs(x)
+
+    def backward(self, dy: Array) -> Array:
+        (x,) = self.saved
+        return dy * namespace(x).sign(x)
+
+
 class Relu(Op):
     """y = max(x, 0)."""
 
@@ -71,6 +83,11 @@ def log(x: Tensor) -> Tensor:
 def sqrt(x: Tensor) -> Tensor:
     """Square root, elementwise."""
     return Sqrt.apply(x)
+
+
+def absolute(x: Tensor) -> Tensor:
+    """|x|, elementwise; the slope at 0 is taken as 0."""
+    return Abs.apply(x)
 
 
 def relu(x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Sum, mean and maximum over axes."""
+"""Sum, mean, variance, maximum and minimum over axes."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import math
 
 from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
+from minibert.number_like import as_float, as_int
+from minibert.ops.elementwise import sqrt
 
 Axis = int | tuple[int, ...] | None
 
 
 def _axes(axis: Axis, ndim: int) -> tuple[int, ...]:
-    axes = tuple(range(ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    axes = tuple(range(ndim)) if axis is None else axis if isinstance(axis, (tuple, list)) else (axis,)
+    axes = tuple(as_int("axis", a) for a in axes)
     if any(not -ndim <= a < ndim for a in axes) or len({a % ndim for a in axes}) < len(axes):
         raise ValueError(f"axis {axis} does not fit an array of {ndim} axes: each once, from {-ndim} to {ndim - 1}")
     return tuple(a % ndim for a in axes)
@@ -82,3 +85,31 @@ def mean(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def max(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Maximum over `axis` (an axis, several, or all if None)."""
     return Max.apply(x, axis=axis, keepdims=keepdims)
+
+
+def min(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Minimum over `axis` (an axis, several, or all if None): the maximum of -x, negated."""
+    return -max(-x, axis=axis, keepdims=keepdims)
+
+
+def var(x: Tensor, *, axis: Axis = None, keepdims: bool = False, correction: float = 0) -> Tensor:
+    """Variance over `axis` (an axis, several, or all if None): the mean of (x - mean)^2, times n / (n - correction).
+
+    Args:
+        correction: 0 for the variance of these n numbers, as NumPy has it by default and LayerNorm needs it; 1 for the
+            unbiased estimate from a sample.
+
+    Raises:
+        ValueError: there are no more than `correction` numbers to take the variance of.
+    """
+    n = math.prod(x.shape[a] for a in _axes(axis, x.ndim))
+    correction = as_float("correction", correction)
+    if n <= correction:
+        raise ValueError(f"the variance of {n} numbers with correction {correction:g} is not defined")
+    centred = x - mean(x, axis=axis, keepdims=True)
+    return mean(centred * centred, axis=axis, keepdims=keepdims) * (n / (n - correction))
+
+
+def std(x: Tensor, *, axis: Axis = None, keepdims: bool = False, correction: float = 0) -> Tensor:
+    """Standard deviation over `axis`: the square root of `var`."""
+    return sqrt(var(x, axis=axis, keepdims=keepdims, correction=correction))

@@ -53,16 +53,28 @@ def take_rows(x: Tensor, index: Any) -> Tensor:
         ValueError: the index is not one-dimensional integers, or points outside.
     """
     given, index = index, backend.index_array(index, like=x.data)
-    xp = namespace(index)
-    if index.ndim != 1 or not xp.isdtype(index.dtype, "integral"):
+    if index.ndim != 1 or not namespace(index).isdtype(index.dtype, "integral"):
         raise ValueError(f"rows are taken by a one-dimensional integer array, got {index.ndim}-d {index.dtype}")
-    rows = x.shape[0]
-    if index.shape[0]:
+    return TakeRows.apply(x, index=row_numbers(given, index, x.shape[0]))
+
+
+def row_numbers(given: Any, index: Array, length: int) -> Array:
+    """`index` with negative numbers, which count from the end, made positive.
+
+    Args:
+        given: the same as it was given, perhaps on another device (see `backend.checkable`).
+        index: integers of any shape.
+        length: of the axis that is indexed.
+
+    Raises:
+        ValueError: a number points outside the axis.
+    """
+    if index.size:
         seen = backend.checkable(given, index)
         low, high = int(namespace(seen).min(seen)), int(namespace(seen).max(seen))
-        if low < -rows or high >= rows:
-            raise ValueError(f"row numbers must lie in 0..{rows - 1}, got {low}..{high}")
-    return TakeRows.apply(x, index=xp.where(index < 0, index + rows, index))
+        if low < -length or high >= length:
+            raise ValueError(f"row numbers must lie in 0..{length - 1}, got {low}..{high}")
+    return namespace(index).where(index < 0, index + length, index)
 
 
 def place_rows(x: Tensor, index: Array, length: int) -> Tensor:

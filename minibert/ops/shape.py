@@ -1,15 +1,14 @@
-"""Ops that move numbers without changing them: reshape, permute, broadcast, concatenate, slice."""
+"""Ops that move numbers without changing them: reshape, permute, broadcast, concatenate, stack."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
 
-from minibert import backend
 from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
+from minibert.number_like import as_int
 from minibert.ops.broadcast import unbroadcast
-from minibert.ops.rows import take_rows
 
 
 class Reshape(Op):
@@ -66,26 +65,6 @@ class Concat(Op):
         return tuple(parts)
 
 
-class GetItem(Op):
-    """y = x[key] for a key of numbers, slices, Ellipsis and None, or one boolean array: no element is taken twice."""
-
-    def forward(self, x: Array, *, key: Any) -> Array:
-        xp = namespace(x)
-        # The standard has None when reading, but not when writing: there the axes of length 1 are left out.
-        widens = isinstance(key, tuple) and any(k is None for k in key)
-        plain = tuple(k for k in key if k is not None) if widens else key
-        picked = xp.asarray(x[plain])
-        self.save(x.shape, plain, picked.shape)
-        return xp.asarray(x[key]) if widens else picked
-
-    def backward(self, dy: Array) -> Array:
-        shape, key, picked = self.saved
-        xp = namespace(dy)
-        dx = xp.zeros(shape, dtype=dy.dtype, device=dy.device)
-        dx[key] = xp.reshape(dy, picked)
-        return dx
-
-
 def reshape(x: Tensor, *, shape: tuple[int, ...]) -> Tensor:
     """The same numbers in `shape`; one length may be -1."""
     return Reshape.apply(x, shape=shape)
@@ -106,21 +85,59 @@ def concat(xs: Sequence[Tensor], *, axis: int = 0) -> Tensor:
     return Concat.apply(*xs, axis=axis)
 
 
-def getitem(x: Tensor, key: Any) -> Tensor:
-    """`x[key]`: numbers, slices, Ellipsis, None; one boolean array; or one array of row numbers (repeats allowed).
+def stack(xs: Sequence[Tensor], *, axis: int = 0) -> Tensor:
+    """Tensors of one shape joined along a new axis.
 
     Raises:
-        ValueError: several index arrays at once.
+        ValueError: there are none, their shapes differ, or there is no such axis.
     """
-    if isinstance(key, Tensor):
-        key = key.data
-    if isinstance(key, list) or backend.is_array(key):
-        key = backend.index_array(key, like=x.data)
-        if not namespace(key).isdtype(key.dtype, "bool"):
-            return take_rows(x, key)
-    elif isinstance(key, tuple) and any(isinstance(k, list) or backend.is_array(k) for k in key):
-        raise ValueError("indexing with several index arrays is not supported; take rows first, then slice")
+    if not xs or len({x.shape for x in xs}) > 1:
+        raise ValueError(f"stack needs tensors of one shape, got {[x.shape for x in xs]}")
+    return concat([expand_dims(x, axis=axis) for x in xs], axis=axis)
+
+
+def expand_dims(x: Tensor, *, axis: int) -> Tensor:
+    """x with a new axis of length 1 that becomes `axis` of the result.
+
+    Raises:
+        ValueError: there is no such axis.
+    """
+    place = _axis(axis, x.ndim + 1)
+    return reshape(x, shape=(*x.shape[:place], 1, *x.shape[place:]))
+
+
+def squeeze(x: Tensor, *, axis: int | tuple[int, ...] | None = None) -> Tensor:
+    """x without `axis` (an axis, or several), each of length 1; without all such axes if None.
+
+    Raises:
+        ValueError: there is no such axis, or its length is not 1.
+    """
+    if axis is None:
+        gone = {i for i, n in enumerate(x.shape) if n == 1}
     else:
-        key = key if isinstance(key, tuple) else (key,)
-        key = key if any(k is Ellipsis for k in key) else (*key, Ellipsis)  # the standard leaves no axis unsaid
-    return GetItem.apply(x, key=key)
+        gone = {_axis(a, x.ndim) for a in (axis if isinstance(axis, tuple) else (axis,))}
+    if any(x.shape[a] != 1 for a in gone):
+        raise ValueError(f"squeeze removes axes of length 1; axis {axis} of shape {x.shape} is longer")
+    return reshape(x, shape=tuple(n for i, n in enumerate(x.shape) if i not in gone))
+
+
+def flatten(x: Tensor, *, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """x with the axes from `start_dim` to `end_dim`, both included, made one; a 0-d tensor becomes 1-d.
+
+    Raises:
+        ValueError: there are no such axes, or the last comes before the first.
+    """
+    if x.ndim == 0:
+        return reshape(x, shape=(1,))
+    first, last = _axis(start_dim, x.ndim), _axis(end_dim, x.ndim)
+    if last < first:
+        raise ValueError(f"flatten from axis {start_dim} to {end_dim}: the last comes before the first")
+    return reshape(x, shape=(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
+
+
+def _axis(axis: int, ndim: int) -> int:
+    """`axis` counted from the front."""
+    number = as_int("axis", axis)
+    if not -ndim <= number < ndim:
+        raise ValueError(f"axis {number} does not exist: with {ndim} axes it lies from {-ndim} to {ndim - 1}")
+    return number % ndim

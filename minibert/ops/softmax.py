@@ -1,4 +1,4 @@
-"""Softmax over the last axis."""
+"""Softmax over the last axis, and its logarithm."""
 
 from __future__ import annotations
 
@@ -32,12 +32,43 @@ class Softmax(Op):
         return softmax_backward(dp, p)
 
 
+class LogSoftmax(Op):
+    """y_i = x_i - ln sum_j exp(x_j) over the last axis: the logarithm of softmax, without its underflow."""
+
+    def forward(self, x: Array) -> Array:
+        xp = namespace(x)
+        shifted = x - xp.max(x, axis=-1, keepdims=True)
+        y = shifted - xp.log(xp.sum(xp.exp(shifted), axis=-1, keepdims=True))
+        self.save(y)
+        return y
+
+    def backward(self, dy: Array) -> Array:
+        (y,) = self.saved
+        xp = namespace(dy)
+        return dy - xp.exp(y) * xp.sum(dy, axis=-1, keepdims=True)
+
+
 def softmax(x: Tensor) -> Tensor:
     """Softmax over the last axis, (..., K) to (..., K).
 
     Raises:
         ValueError: the last axis is empty or missing.
     """
-    if x.ndim == 0 or x.shape[-1] == 0:
-        raise ValueError(f"softmax needs at least one score in a row, got shape {x.shape}")
+    _check_rows("softmax", x)
     return Softmax.apply(x)
+
+
+def log_softmax(x: Tensor) -> Tensor:
+    """Logarithm of softmax over the last axis, (..., K) to (..., K); finite where a probability is too small for the
+    dtype.
+
+    Raises:
+        ValueError: the last axis is empty or missing.
+    """
+    _check_rows("log_softmax", x)
+    return LogSoftmax.apply(x)
+
+
+def _check_rows(name: str, x: Tensor) -> None:
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise ValueError(f"{name} needs at least one score in a row, got shape {x.shape}")

@@ -108,6 +108,28 @@ def exponential(draw: Any) -> Case:
 
 
 @st.composite
+def pow_arrays(draw: Any) -> Case:
+    x, y = draw(broadcast_pair())
+    return Case(ops.power, [np.abs(x) + 0.5, y])
+
+
+@st.composite
+def where(draw: Any) -> Case:
+    x, y = draw(broadcast_pair())
+    condition = generator(draw).random(np.broadcast_shapes(x.shape, y.shape)) < 0.5
+    return Case(lambda a, b: ops.where(condition, a, b), [x, y])
+
+
+@st.composite
+def clip(draw: Any) -> Case:
+    x = draw(values())
+    low, high = draw(st.sampled_from([(-0.5, 0.5), (None, 0.25), (-0.25, None)]))
+    for bound in (low, high):  # away from the kinks
+        x = x if bound is None else np.where(np.abs(x - bound) < 0.01, x + 0.05, x)
+    return Case(lambda t: ops.clip(t, low, high), [x])
+
+
+@st.composite
 def reshape(draw: Any) -> Case:
     x = draw(values())
     target = draw(st.sampled_from([(-1,), (1, -1), (-1, 1), (x.size, 1)]))
@@ -149,6 +171,49 @@ def getitem(draw: Any) -> Case:
     ]  # fmt: skip
     chosen = generator(draw).random(x.shape[: draw(st.integers(1, 3))]) < 0.5
     key = draw(st.one_of(st.sampled_from(keys), st.just(chosen)))
+    return Case(lambda t: t[key], [x])
+
+
+@st.composite
+def index_key(draw: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
+    """A key with integer arrays, numbers, slices, None, Ellipsis and masks, in any order, for an array of `shape`."""
+    common = draw(st.lists(st.integers(1, 3), max_size=2).map(tuple))  # what the index arrays broadcast to
+    rng = generator(draw)
+    key: list[Any] = []
+    axis, dots, masked = 0, False, False
+    while axis < len(shape):
+        kinds = ["array", "number", "slice", "none", "mask", "list"] + ["dots"] * (not dots)
+        match draw(st.sampled_from(kinds)):
+            case "array":
+                own = tuple(draw(st.sampled_from([1, n])) for n in common)[draw(st.integers(0, len(common))) :]
+                key.append(rng.integers(-shape[axis], shape[axis], own))
+            case "list":
+                key.append(rng.integers(0, shape[axis], common[-1:]).tolist() if common else [0])
+            case "number":
+                key.append(draw(st.integers(-shape[axis], shape[axis] - 1)))
+            case "slice":
+                key.append(draw(st.sampled_from([slice(None), slice(1, None), slice(None, None, -1), slice(0, 1)])))
+            case "none":
+                key.append(None)
+                continue
+            case "dots":
+                key.append(Ellipsis)
+                dots, axis = True, axis + draw(st.integers(0, 1)) - 1
+            case "mask" if not masked:  # one that chooses a single place broadcasts against any index array
+                masked = True
+                key.append(np.arange(shape[axis]) == draw(st.integers(0, shape[axis] - 1)))
+            case _:
+                continue
+        axis += 1
+        if not dots and draw(st.integers(0, 3)) == 0:  # axes may go unsaid, but behind an Ellipsis they count
+            break
+    return tuple(key)
+
+
+@st.composite
+def index_arrays(draw: Any) -> Case:
+    x = draw(values(shape=st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)))
+    key = draw(index_key(x.shape))
     return Case(lambda t: t[key], [x])
 
 
@@ -275,12 +340,14 @@ def binary_cross_entropy(draw: Any) -> Case:
 rows_of_scores = values(shape=st.tuples(st.integers(1, 4), st.integers(1, 6)))
 
 CASES: dict[str, st.SearchStrategy[Case]] = {
+    "abs": unary(ops.absolute, lambda x: np.where(x < 0, x - 0.1, x + 0.1)),
     "add": binary(ops.add),
     "add_layer_norm": st.one_of(add_layer_norm(), add_layer_norm(p=0.3)),
     "attention": st.one_of(attention(), attention(p=0.3), attention(stacked=False)),
     "bias_gelu": bias_gelu(),
     "binary_cross_entropy": binary_cross_entropy(),
     "broadcast_to": broadcast_to(),
+    "clip": clip(),
     "concat": concat(),
     "cross_entropy": cross_entropy(),
     "divide": binary(ops.divide, away_from_zero=True),
@@ -296,6 +363,7 @@ CASES: dict[str, st.SearchStrategy[Case]] = {
     "linear": linear(),
     "linear_cross_entropy": linear_cross_entropy(),
     "log": unary(ops.log, lambda x: np.abs(x) + 0.5),
+    "log_softmax": rows_of_scores.map(lambda x: Case(ops.log_softmax, [3.0 * x])),
     "matmul": matmul(),
     "max": reduction(ops.max),
     "mean": reduction(ops.mean),
@@ -303,6 +371,7 @@ CASES: dict[str, st.SearchStrategy[Case]] = {
     "negative": unary(ops.negative),
     "permute_dims": permute_dims(),
     "place_rows": place_rows(),
+    "pow": pow_arrays(),
     "power": power(),
     "projections": projections(),
     "relu": unary(ops.relu, lambda x: np.where(x < 0, x - 0.1, x + 0.1)),
@@ -313,7 +382,24 @@ CASES: dict[str, st.SearchStrategy[Case]] = {
     "sum": reduction(ops.sum),
     "take_rows": take_rows(),
     "tanh": unary(ops.tanh),
+    "where": where(),
 }
+
+COMPOSITIONS: dict[str, st.SearchStrategy[Case]] = {
+    "index_arrays": index_arrays(),
+    "expand_dims": values().flatmap(
+        lambda x: st.integers(-x.ndim - 1, x.ndim).map(lambda a: Case(lambda t: ops.expand_dims(t, axis=a), [x]))
+    ),
+    "flatten": values().map(lambda x: Case(ops.flatten, [x])),
+    "min": reduction(ops.min),
+    "squeeze": values().map(lambda x: Case(ops.squeeze, [x])),
+    "stack": values().map(lambda x: Case(lambda a, b: ops.stack([a, b], axis=-1), [x, x + 1])),
+    "std": values(shape=st.tuples(st.integers(2, 5), st.integers(1, 4))).map(
+        lambda x: Case(lambda t: ops.std(t, axis=0, correction=1), [x])
+    ),
+    "var": reduction(ops.var),
+}
+"""Functions that are put together from the ops above, checked in the same way."""
 
 
 def all_ops() -> dict[str, type[Op]]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from minibert import gradcheck, ops
 from minibert.autograd import Op, Tensor
-from tests.ops.catalogue import CASES, all_ops
+from tests.ops.catalogue import CASES, COMPOSITIONS, all_ops
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
@@ -19,6 +19,14 @@ def test_gradcheck(name: str, data: st.DataObject) -> None:
     case = data.draw(CASES[name])
     inputs = [Tensor(x, requires_grad=True) for x in case.inputs]
     assert gradcheck(case.function, inputs)
+
+
+@pytest.mark.parametrize("name", sorted(COMPOSITIONS))
+@settings(max_examples=25)
+@given(data=st.data())
+def test_gradcheck_of_compositions(name: str, data: st.DataObject) -> None:
+    case = data.draw(COMPOSITIONS[name])
+    assert gradcheck(case.function, [Tensor(x, requires_grad=True) for x in case.inputs])
 
 
 def test_every_op_is_checked() -> None:

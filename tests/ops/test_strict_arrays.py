@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from minibert import BertConfig, BertForPreTraining, manual_seed
 from minibert.autograd import Tensor
-from tests.ops.catalogue import CASES
+from tests.ops.catalogue import CASES, COMPOSITIONS
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -26,11 +26,11 @@ def to_strict(x: np.ndarray) -> Any:
     return strict.asarray(x.copy())
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@pytest.mark.parametrize("name", sorted(CASES | COMPOSITIONS))
 @settings(max_examples=10)
 @given(data=st.data())
 def test_op(name: str, data: st.DataObject) -> None:
-    case = data.draw(CASES[name])
+    case = data.draw((CASES | COMPOSITIONS)[name])
     results = []
     for convert in (np.asarray, to_strict):
         tensors = [Tensor(convert(x), requires_grad=True) for x in case.inputs]
