@@ -20,9 +20,9 @@ from itertools import accumulate
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from . import arrays, threads
+from .compiled import njit
 
 GRAIN = 32_768
 """Fewest numbers worth a thread of their own."""
@@ -31,7 +31,7 @@ BLOCK = 2**18
 """Numbers whose squares are added up in one go."""
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _update(first: int, end: int, p: Any, g: Any, m: Any, v: Any, numbers: Any, l2: bool) -> None:
     scale, decay, root, eps, rate = numbers[0], numbers[1], numbers[6], numbers[7], numbers[8]
     beta1, rest1, beta2, rest2 = numbers[2], numbers[3], numbers[4], numbers[5]
@@ -49,7 +49,7 @@ def _update(first: int, end: int, p: Any, g: Any, m: Any, v: Any, numbers: Any, 
         p[i] = before - rate * (mean / (np.sqrt(square) / root + eps))
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "reassoc", "nsz"})
+@njit(fastmath={"contract", "reassoc", "nsz"})
 def _sum_of_squares(first: int, end: int, x: Any) -> float:
     x, total = x[first:end], 0.0
     for i in range(x.shape[0]):
@@ -57,7 +57,7 @@ def _sum_of_squares(first: int, end: int, x: Any) -> float:
     return total
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _scale(first: int, end: int, x: Any, factor: float, y: Any) -> None:
     x, y = x[first:end], y[first:end]
     for i in range(x.shape[0]):

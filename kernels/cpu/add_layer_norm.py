@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from . import arrays, threads
+from .compiled import njit
 from .layer_norm import (
     BLOCK,
     FAST,
@@ -28,7 +28,7 @@ from .philox import dropout_numbers, dropout_row
 _NOTHING_DROPPED = np.uint64(0), 1.0, np.uint64(0), np.uint64(0)  # a threshold of 0: no word lies below it
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def add(s: Any, x: Any, bias: Any, residual: Any, mask: Any, drops: bool) -> None:
     """s = residual + (x + bias) mask, for one row (H,)."""
     if drops:
@@ -39,7 +39,7 @@ def add(s: Any, x: Any, bias: Any, residual: Any, mask: Any, drops: bool) -> Non
             s[c] = residual[c] + (x[c] + bias[c])
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _forward(
     first: int, end: int, x: Any, bias: Any, residual: Any, gamma: Any, beta: Any, eps: float,
     threshold: int, scale: float, seed: int, stream: int, y: Any, mean: Any, inv_std: Any,
@@ -53,7 +53,7 @@ def _forward(
         row_forward(s, mean[r], inv_std[r], gamma, beta, y[r])
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _drop(dtotal: Any, mask: Any, dx: Any, dbias: Any) -> None:
     """dx = dtotal mask, for one row (H,), also added to dbias."""
     for c in range(dx.shape[0]):
@@ -62,7 +62,7 @@ def _drop(dtotal: Any, mask: Any, dx: Any, dbias: Any) -> None:
         dbias[c] += value
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _backward(
     first: int, end: int, dy: Any, x: Any, bias: Any, residual: Any, gamma: Any, mean: Any, inv_std: Any,
     threshold: int, scale: float, seed: int, stream: int, dx: Any, dresidual: Any, partial: Any,

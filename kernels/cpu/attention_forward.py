@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from .attention_tiles import BLOCK, OPTIONS, TILE, drop, turn_in, turn_out, whole_lanes
+from .compiled import njit
 from .tiles import loose, product
 from .vector_math import exp
 

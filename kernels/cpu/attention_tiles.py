@@ -14,8 +14,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from .compiled import njit
 from .philox import _words
 from .tiles import loose
 from .transpose import transpose_into
@@ -27,7 +27,7 @@ TILE = 128
 LANES = 16
 """Columns in use are rounded up to a multiple of this: whole vectors."""
 FAST = {"contract", "nsz", "arcp"}  # NaN and infinity stay what they are
-OPTIONS: Any = {"nogil": True, "cache": True, "fastmath": FAST, "error_model": "numpy"}  # numpy: 1 / 0 is inf, no error
+OPTIONS: Any = {"fastmath": FAST, "error_model": "numpy"}  # numpy: 1 / 0 is inf, no error
 
 
 def read_only(x: np.ndarray) -> np.ndarray:

@@ -14,9 +14,10 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from .compiled import njit
 from .tiles import ACROSS, BYTES, Matrix, in_every_lane, stripe_of
 
 FAST = BYTES == 64 and bool(llvm.get_host_cpu_features().get("avx512bf16")) and llvm.llvm_version_info[0] >= 20
@@ -63,7 +64,7 @@ def _multiply_add(builder: Any, c: Any, a: Any, b: Any) -> Any:
 _one, _two, _three, _four = (stripe_of(across, _step) for across in (1, 2, 3, 4))
 
 
-@njit(nogil=True, cache=True)
+@njit
 def product_of_pairs(C: Any, S: Any, A: Any, B: Any, M: int, columns: int, K: int, add: bool) -> None:
     """C[:M, :columns] = A[:M, :K] B[:K, :columns], or that and S if `add`; K counts pairs.
 
@@ -91,13 +92,13 @@ def product_of_pairs(C: Any, S: Any, A: Any, B: Any, M: int, columns: int, K: in
 # ---- rounding --------------------------------------------------------------------------------------------------------
 
 
-@njit(nogil=True, cache=True)
+@njit
 def pair_of(first: Any, second: Any) -> Any:
     """The bits of two float32, rounded to bfloat16, in 32 bits."""
     return _rounded(first) >> np.uint32(16) | _rounded(second)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _rounded(bits: Any) -> Any:
     """The bits of a float32, rounded to the nearest bfloat16, to the even one of two; a NaN stays a NaN."""
     up = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
@@ -164,7 +165,7 @@ vector_of_rows: Any = _vector_of_rows  # to a type checker, an intrinsic takes i
 vector_of_columns: Any = _vector_of_columns
 
 
-@njit(nogil=True, cache=True)
+@njit
 def pair_rows(target: Any, source: Any, rows: int, columns: int) -> None:
     """target[k, c] = the pair of source[2 k, c] and source[2 k + 1, c], or of the last row and 0.
 
@@ -184,7 +185,7 @@ def pair_rows(target: Any, source: Any, rows: int, columns: int) -> None:
             c += 1
 
 
-@njit(nogil=True, cache=True)
+@njit
 def pair_columns(target: Any, source: Any, rows: int, columns: int) -> None:
     """target[r, k] = the pair of source[r, 2 k] and source[r, 2 k + 1], or of the last number and 0; as `pair_rows`."""
     lanes, nothing = BYTES // 4, np.uint32(0)

@@ -9,10 +9,11 @@ import functools
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from . import threads
 from .bfloat16 import pair_columns, pair_rows, product_of_pairs
+from .compiled import njit
 from .gemm import DEPTH, SHARES, WIDTH, aligned, ask, close, gelu_rows, plan
 from .tiles import BYTES, loose
 from .transpose import transpose_into
@@ -49,7 +50,7 @@ def _compiled() -> tuple[Any, Any]:
     units = types.void(
         types.intp, types.intp, bits, bits, matrix, types.Array(types.float32, 2, "A"), types.intp, types.boolean
     )
-    return njit(some, nogil=True, cache=True)(_row_blocks), njit(units, nogil=True, cache=True)(_units)
+    return njit(some)(_row_blocks), njit(units)(_units)
 
 
 def _row_blocks(first: int, end: int, A: Any, pairs: Any) -> None:
@@ -62,7 +63,7 @@ def _row_blocks(first: int, end: int, A: Any, pairs: Any) -> None:
             _pack(pairs[i:j, k // 2 :], turned, A[i:j, k : k + columns].T)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _pack(pairs: Any, turned: Any, B: Any) -> None:
     """pairs[c, k] = the pair of B[2 k, c] and B[2 k + 1, c], walking along whatever lies together in B.
 
@@ -78,7 +79,7 @@ def _pack(pairs: Any, turned: Any, B: Any) -> None:
         transpose_into(loose(pairs), loose(turned), columns, (K + 1) // 2)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _pack_panel(panel: Any, turned: Any, B: Any) -> None:
     """panel[k, c] = the pair of B[2 k, c] and B[2 k + 1, c]; zeros behind the last column. As `_pack`, turned."""
     K, columns = B.shape
@@ -105,7 +106,7 @@ def _units(first: int, end: int, A: Any, B: Any, start: Any, C: Any, row_parts: 
         _block(A[top:bottom], B, j, start[top:bottom, j : j + WIDTH], target, panel, turned, block, gelu)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _block(A: Any, B: Any, j: Any, start: Any, C: Any, panel: Any, turned: Any, block: Any, gelu: bool) -> None:
     """C = start + A B[:, j : j + WIDTH]; A of pairs, B of single numbers."""
     M, pairs = A.shape

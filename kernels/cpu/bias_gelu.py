@@ -12,14 +12,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from . import arrays, threads
+from .compiled import njit
 from .gelu import gelu_and_slope
 from .layer_norm import BLOCK, add_blocks, blocks_of, rows_a_thread
 from .vector_math import FLAGS
 
-_OPTIONS: Any = {"nogil": True, "cache": True, "fastmath": FLAGS, "error_model": "numpy"}
+_OPTIONS: Any = {"fastmath": FLAGS, "error_model": "numpy"}
 
 
 @njit(**_OPTIONS)

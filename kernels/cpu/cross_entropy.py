@@ -10,15 +10,15 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from . import arrays, threads
+from .compiled import njit
 from .layer_norm import rows_a_thread
 from .softmax import CHUNK, FAST, row_max
 from .vector_math import exp
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(fastmath=FAST, error_model="numpy")
 def _sum_exp(x: Any, top: float) -> Any:
     """Sum of exp(x - top) over one row (V,), as float64."""
     total = 0.0
@@ -31,7 +31,7 @@ def _sum_exp(x: Any, top: float) -> Any:
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _forward(
     first: int, end: int, logits: Any, labels: Any, ignore_index: int, losses: Any, top: Any, sums: Any
 ) -> None:
@@ -44,14 +44,14 @@ def _forward(
             losses[r] = math.log(sums[r]) + (np.float64(top[r]) - np.float64(x[labels[r]]))
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(fastmath=FAST, error_model="numpy")
 def _row_backward(x: Any, top: float, scale: float, dx: Any) -> None:
     """dx = scale exp(x - top) for one row (V,)."""
     for c in range(x.shape[0]):
         dx[c] = exp(x[c] - top) * scale
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _backward(
     first: int, end: int, logits: Any, labels: Any, ignore_index: int, weight: float, top: Any, sums: Any, dlogits: Any
 ) -> None:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from . import arrays, threads
+from .compiled import njit
 from .philox import dropout_numbers, dropout_row
 
 GRAIN = 8_192
 """Fewest elements worth a thread of their own."""
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _scale(first: int, end: int, x: Any, y: Any, threshold: int, scale: float, seed: int, stream: int) -> None:
     mask = np.empty(x.shape[1], x.dtype)
     for r in range(first, end):

@@ -17,16 +17,16 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from . import arrays, threads
+from .compiled import njit
 
 TOKEN_GRAIN = 16
 COLUMN_GRAIN = 64
 """Fewest tokens (forward) and columns (backward) worth a thread of their own."""
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _forward(
     first: int, end: int, words: Any, positions: Any, types: Any, ids: Any, position_ids: Any, type_ids: Any, y: Any
 ) -> None:
@@ -37,13 +37,13 @@ def _forward(
             row[c] = word[c] + type_[c] + position[c]
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _add_row(total: Any, row: Any) -> None:
     for c in range(row.shape[0]):
         total[c] += row[c]
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _backward(
     first: int, end: int, dy: Any, ids: Any, position_ids: Any, type_ids: Any, dwords: Any, dpositions: Any, dtypes: Any
 ) -> None:

@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
+from .compiled import njit
 from .gemm import aligned
 from .tiles import ACROSS, BYTES, loose, multiply_add, stripe_of
 from .transpose import transpose_into
@@ -28,7 +27,7 @@ to turn to the next row after each of them costs a quarter of the speed, since w
 _one, _two, _three, _four = (stripe_of(across, multiply_add, DEPTH) for across in (1, 2, 3, 4))
 
 
-@njit(nogil=True, cache=True)
+@njit
 def turned_product(yT: Any, weight: Any, xT: Any) -> None:
     """yT = weight xT.
 
@@ -53,7 +52,7 @@ def turned_product(yT: Any, weight: Any, xT: Any) -> None:
         done += across
 
 
-@njit(nogil=True, cache=True)
+@njit
 def few_rows(first: int, end: int, x: Any, weight: Any, bias: Any, y: Any) -> None:
     """y[:, first:end] = x weight[first:end]^T + bias[first:end], the weights read from memory once.
 

@@ -24,7 +24,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.core import cgutils as typed_cgutils
 from numba.extending import intrinsic
 
@@ -33,6 +33,7 @@ from .add_layer_norm import add
 from .arrays import inputs
 from .attention_forward import exp_and_sum, raise_maximum, rescale
 from .attention_tiles import BLOCK, LANES, TILE, whole_lanes
+from .compiled import njit
 from .few_rows import FEW_ROWS, turned_product
 from .gelu import gelu_and_slope
 from .layer_norm import row_forward, row_statistics
@@ -111,7 +112,7 @@ def _aligned(rows: int, columns: int, dtype: Any) -> np.ndarray:
     return numbers.reshape(rows, columns)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _layer(
     part: int, parts: int, counter: Any, starts: Any, heads: int, eps: float,
     qkvT: Any, contextT: Any, sumT: Any, wideT: Any,
@@ -146,13 +147,13 @@ def _layer(
     _add_layer_norm(sumT, b_back, gamma_2, beta_2, eps, sums, rows, turned)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _dense(first: int, end: int, weight: Any, xT: Any, yT: Any) -> None:
     """yT[first:end] = weight[first:end] xT"""
     turned_product(loose(yT[first:end]), loose(weight[first:end]), loose(xT))
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
+@njit(fastmath={"contract", "nsz", "arcp"}, error_model="numpy")
 def _head(n: int, heads: int, starts: Any, qkvT: Any, contextT: Any, scores: Any, columns: Any) -> None:
     """Attention of head n, one sequence after the other: what is written behind one is then written by the next."""
     H = contextT.shape[0]
@@ -177,13 +178,13 @@ def _head(n: int, heads: int, starts: Any, qkvT: Any, contextT: Any, scores: Any
         product(loose(contextT[n * D :, first:]), loose(v[:D]), loose(scores), D, W, keys, keys < 0)
 
 
-@njit(nogil=True, cache=True, fastmath=FLAGS, error_model="numpy")
+@njit(fastmath=FLAGS, error_model="numpy")
 def _gelu(x: Any) -> None:
     for i in range(x.shape[0]):
         x[i] = gelu_and_slope(x[i])[0]
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _add_layer_norm(
     xT: Any, bias: Any, gamma: Any, beta: Any, eps: float, sums: Any, rows: Any, turned: Any
 ) -> None:  # fmt: skip

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from . import arrays as forms
 from . import threads
+from .compiled import njit
 from .vector_math import FLAGS, normal, tanh
 
 CHUNK = 4096
@@ -21,17 +21,17 @@ CHUNK = 4096
 GRAIN = 4
 """Fewest chunks worth a thread of their own: some ten microseconds of work."""
 
-_OPTIONS: Any = {"nogil": True, "cache": True, "fastmath": FLAGS, "error_model": "numpy"}
+_OPTIONS: Any = {"fastmath": FLAGS, "error_model": "numpy"}
 
 
-@njit(fastmath=FLAGS, forceinline=True)
+@njit(fastmath=FLAGS, forceinline=True, cache=False)
 def gelu_and_slope(x: Any) -> Any:
     """(x Phi(x), Phi(x) + x phi(x)) of one number."""
     cdf, density = normal(x)
     return x * cdf, cdf + x * density
 
 
-@njit(fastmath=FLAGS, forceinline=True)
+@njit(fastmath=FLAGS, forceinline=True, cache=False)
 def gelu_tanh_and_slope(x: Any) -> Any:
     """The same for x/2 (1 + tanh u), u = sqrt(2/pi) (x + 0.044715 x^3)."""
     real = type(x)

@@ -18,9 +18,10 @@ from typing import Any
 
 import numba
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from . import threads
+from .compiled import njit
 from .gelu import gelu_and_slope
 from .look_ahead import look_ahead
 from .tiles import BYTES, contiguous, loose, product_onto
@@ -73,7 +74,7 @@ def _compiled(dtype: str) -> Any:
     signature = types.void(
         types.intp, types.intp, matrix, matrix, matrix, types.Array(number, 2, "A"), types.intp, types.boolean
     )
-    return njit(signature, nogil=True, cache=True)(_units)
+    return njit(signature)(_units)
 
 
 def _units(first: int, end: int, A: Any, B: Any, start: Any, C: Any, row_parts: int, gelu: bool) -> None:
@@ -87,7 +88,7 @@ def _units(first: int, end: int, A: Any, B: Any, start: Any, C: Any, row_parts: 
         _block(A[top:bottom], B, j, start[top:bottom, j : j + WIDTH], target, panel, block, gelu)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _block(A: Any, B: Any, j: Any, start: Any, C: Any, panel: Any, block: Any, gelu: bool) -> None:
     """C = start + A B[:, j : j + WIDTH], or GELU of that. The next panel is asked for while this one is in use."""
     M, K = A.shape
@@ -115,7 +116,7 @@ def _block(A: Any, B: Any, j: Any, start: Any, C: Any, panel: Any, block: Any, g
             gelu_rows(C)
 
 
-@njit(nogil=True, cache=True, fastmath=FLAGS, error_model="numpy")
+@njit(fastmath=FLAGS, error_model="numpy")
 def gelu_rows(C: Any) -> None:
     """C = GELU(C)"""
     for r in range(C.shape[0]):
@@ -124,7 +125,7 @@ def gelu_rows(C: Any) -> None:
             x[c] = gelu_and_slope(x[c])[0]
 
 
-@njit(nogil=True, cache=True)
+@njit
 def close(C: Any, block: Any, start: Any) -> None:
     """C = start + block, number by number."""
     for i in range(C.shape[0]):
@@ -132,7 +133,7 @@ def close(C: Any, block: Any, start: Any) -> None:
             C[i, c] = block[i, c] + (start[i, c] if start.shape[0] > 0 else 0)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def ask(B: Any, share: int) -> None:
     """Ask for one of SHARES parts of a piece of B, along whatever lies together in it."""
     rows, columns = B.shape
@@ -147,7 +148,7 @@ def ask(B: Any, share: int) -> None:
                 look_ahead(B, k, c)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _pack(panel: Any, B: Any) -> None:
     """panel[:depth, :columns] = B, walking along whatever lies together in B; zeros behind the last column."""
     depth, columns = B.shape
@@ -162,7 +163,7 @@ def _pack(panel: Any, B: Any) -> None:
             panel[k, c] = 0
 
 
-@njit(nogil=True, cache=True)
+@njit
 def aligned(rows: int, columns: int, like: Any) -> Any:
     """An array whose rows begin at cache lines."""
     numbers = 64 // like.itemsize

@@ -16,9 +16,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from . import arrays, threads
+from .compiled import njit
 
 BLOCK = 32
 """Rows whose column sums are collected in one buffer."""
@@ -30,7 +30,7 @@ FAST = {"contract", "reassoc", "nsz", "arcp"}
 """A sum may be taken in another order; NaN and infinity stay what they are."""
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def row_statistics(x: Any, eps: float) -> Any:
     """Mean and 1 / sqrt(var + eps) of one row (H,), in its dtype."""
     H = x.shape[0]
@@ -45,14 +45,14 @@ def row_statistics(x: Any, eps: float) -> Any:
     return mean, x.dtype.type(1.0 / np.sqrt(np.float64(squares) / H + eps))
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def row_forward(x: Any, mean: float, inv_std: float, gamma: Any, beta: Any, y: Any) -> None:
     """y = gamma x_hat + beta for one row (H,)."""
     for c in range(x.shape[0]):
         y[c] = (x[c] - mean) * inv_std * gamma[c] + beta[c]
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def row_backward(dy: Any, x_hat: Any, inv_std: float, gamma: Any, dx: Any, sums: Any) -> None:
     """dx of one row (H,); adds the row's part of dgamma and dbeta to the first two rows of `sums` (2 or more, H)."""
     H = dy.shape[0]
@@ -69,7 +69,7 @@ def row_backward(dy: Any, x_hat: Any, inv_std: float, gamma: Any, dx: Any, sums:
         dx[c] = inv_std * (dy[c] * gamma[c] - through_mean - x_hat[c] * through_var)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def add_blocks(partial: Any, total: Any) -> None:
     """total (n, H) = the sum of partial (blocks, n, H), block after block, in float64."""
     row = np.empty(partial.shape[2], np.float64)
@@ -82,14 +82,14 @@ def add_blocks(partial: Any, total: Any) -> None:
         total[i, :] = row
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _forward(first: int, end: int, x: Any, gamma: Any, beta: Any, eps: float, y: Any, mean: Any, inv_std: Any) -> None:
     for r in range(first, end):
         mean[r], inv_std[r] = row_statistics(x[r], eps)
         row_forward(x[r], mean[r], inv_std[r], gamma, beta, y[r])
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _backward(
     first: int, end: int, dy: Any, x: Any, mean: Any, inv_std: Any, gamma: Any, dx: Any, partial: Any
 ) -> None:

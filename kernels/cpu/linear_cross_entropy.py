@@ -15,9 +15,9 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from . import arrays, threads
+from .compiled import njit
 from .layer_norm import BLOCK, add_blocks
 from .matmul import linear, matmul, multiply
 from .softmax import row_exp, row_max
@@ -128,7 +128,7 @@ def _scale(first: int, end: int, gradient: Any, scale: Any) -> None:
     gradient[first:end] *= scale
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _score(
     first: int, end: int, scores: Any, bias: Any, labels: Any, weight: float, wanted: bool, losses: Any, partial: Any
 ) -> None:
@@ -148,7 +148,7 @@ def _score(
                 _gradient_row(y, label, y.dtype.type(weight / total), y.dtype.type(weight), partial[block, 0])
 
 
-@njit(nogil=True, cache=True, fastmath={"contract"})
+@njit(fastmath={"contract"})
 def _gradient_row(y: Any, label: int, scale: float, weight: float, sums: Any) -> None:
     """From exp(y - top) to the gradient of one row, (p - one-hot) weight; added to `sums` too."""
     for c in range(y.shape[0]):

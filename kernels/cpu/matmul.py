@@ -8,12 +8,12 @@ it (`set_float32_matmul_precision`) large ones of float32 are rounded to bfloat1
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
 from . import threads
 from .arrays import inputs
 from .bfloat16 import FAST
 from .bfloat16_gemm import bfloat16_gemm
+from .compiled import njit
 from .few_rows import FEW_ROWS, few_rows
 from .gemm import gemm
 
@@ -67,7 +67,7 @@ def column_sums(x: np.ndarray) -> np.ndarray:
     return sums
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _some_sums(first: int, end: int, x: np.ndarray, sums: np.ndarray) -> None:
     total = np.zeros(end - first)
     for r in range(x.shape[0]):

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from .compiled import njit
 from .spin import read
 
 PATIENCE = 2_000
@@ -37,12 +38,12 @@ if hasattr(os, "sched_yield"):
     _step_aside: Any = types.ExternalFunction("sched_yield", types.int32())
 else:
 
-    @njit(nogil=True, cache=True)
+    @njit
     def _step_aside() -> int:
         return 0
 
 
-@njit(nogil=True, cache=True)
+@njit
 def meet(counter: np.ndarray, parts: int) -> None:
     """Return when all of `parts` threads have called this as many times. counter: (8,) int64, zero in the beginning."""
     arrived = count_up(counter)

@@ -12,14 +12,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from .compiled import njit
 
 _M0, _M1 = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _W0, _W1 = np.uint64(0x9E3779B9), np.uint64(0xBB67AE85)
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-@njit(nogil=True, cache=True, inline="always")  # as a call of its own it would be scalar: its rounds unroll too late
+@njit(inline="always")  # as a call of its own it would be scalar: its rounds unroll too late
 def _words(group: Any, row: Any, seed: Any, stream: Any) -> Any:
     """The four words of counter (group, row, stream) under key `seed`; everything uint64, group and row below 2**32."""
     c0, c1, c2, c3 = group, row, stream & _LOW, stream >> _32
@@ -41,7 +42,7 @@ def dropout_numbers(p: float, key: Any) -> tuple[Any, float, Any, Any]:
     return threshold, 1.0 / (1.0 - p), np.uint64(seed), np.uint64(stream & 0xFFFFFFFFFFFFFFFF)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def dropout_row(out: Any, row: int, threshold: int, scale: float, seed: int, stream: int) -> None:
     """What dropout multiplies row number `row` with: `scale` where an element is kept, 0 where it is dropped.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
 from . import arrays, threads
+from .compiled import njit
 from .layer_norm import rows_a_thread
 from .vector_math import exp, from_order, order
 
@@ -17,7 +17,7 @@ CHUNK = 512
 FAST = {"contract", "reassoc", "nsz"}  # sums may be taken in another order; NaN and infinity stay what they are
 
 
-@njit(nogil=True, cache=True)
+@njit
 def row_max(x: Any) -> Any:
     """The largest number of a row (K,); NaN if there is a positive NaN (a negative one comes out in the sum of exp)."""
     top = order(x[0])
@@ -27,7 +27,7 @@ def row_max(x: Any) -> Any:
     return from_order(top)
 
 
-@njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")
+@njit(fastmath=FAST, error_model="numpy")
 def row_exp(x: Any, top: float, e: Any) -> Any:
     """e = exp(x - top) for one row (K,), which may be x itself; returns the sum as float64."""
     total = 0.0
@@ -41,7 +41,7 @@ def row_exp(x: Any, top: float, e: Any) -> Any:
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _forward(first: int, end: int, x: Any, p: Any) -> None:
     for r in range(first, end):
         v = p[r]
@@ -50,7 +50,7 @@ def _forward(first: int, end: int, x: Any, p: Any) -> None:
             v[c] *= inverse
 
 
-@njit(nogil=True, cache=True, fastmath=FAST)
+@njit(fastmath=FAST)
 def _backward(first: int, end: int, dp: Any, p: Any, dx: Any) -> None:
     for r in range(first, end):
         d, v, out = dp[r], p[r], dx[r]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from .compiled import njit
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
@@ -27,7 +29,7 @@ def _load(typing_context: Any, array: Any) -> Any:
 read: Any = _load  # called with the array alone: Numba adds the first argument
 
 
-@njit(nogil=True, cache=True)
+@njit
 def wait_for(flag: np.ndarray, value: int, looks: int) -> bool:
     """Look until flag[0] is `value`, at most `looks` times; whether it was seen. flag: (8,) int64."""
     for _ in range(looks):  # noqa: SIM110 (a generator would not compile to a loop)

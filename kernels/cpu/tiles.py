@@ -19,10 +19,12 @@ from typing import Any
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils as typed_cgutils
 from numba.core import imputils as typed_imputils
 from numba.extending import intrinsic
+
+from .compiled import njit
 
 cgutils: Any = typed_cgutils  # they come without types
 imputils: Any = typed_imputils
@@ -197,7 +199,7 @@ def in_every_lane(builder: Any, number: Any, vector_type: Any) -> Any:
 _one, _two, _three, _four = (stripe_of(across, multiply_add) for across in (1, 2, 3, 4))
 
 
-@njit(nogil=True, cache=True)
+@njit
 def product(C: Any, A: Any, B: Any, M: int, columns: int, K: int, add: bool) -> None:
     """C[:M, :columns] = A[:M, :K] B[:K, :columns], or += if `add`.
 
@@ -210,7 +212,7 @@ def product(C: Any, A: Any, B: Any, M: int, columns: int, K: int, add: bool) -> 
     product_onto(C, C, A, B, M, columns, K, add)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def product_onto(C: Any, S: Any, A: Any, B: Any, M: int, columns: int, K: int, add: bool) -> None:
     """C = A B, or C = S + A B if `add`; as `product`, and S like C (its rows may be one and the same)."""
     lanes = BYTES // C.itemsize

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 
+from .compiled import njit
 from .tiles import BYTES, Matrix
 
 
@@ -53,7 +54,7 @@ def _exchange(builder: Any, rows: list[Any]) -> list[Any]:
     return rows
 
 
-@njit(nogil=True, cache=True)
+@njit
 def transpose_into(target: Any, source: Any, rows: int, columns: int) -> None:
     """target[:rows, :columns] = source[:columns, :rows]^T; both of one dtype, rows contiguous."""
     lanes = BYTES // target.itemsize

@@ -38,13 +38,16 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
+
+from .compiled import njit
 
 # Fused multiply-add where the processor has it. Nothing else: `reassoc` would undo the rounding trick and the two-part
 # ln 2, `nnan` and `ninf` would let the compiler drop what makes NaN and infinity come out right.
 FLAGS = {"contract"}
-_OPTIONS: Any = {"fastmath": FLAGS, "forceinline": True, "error_model": "numpy"}  # "numpy": x / 0 is inf, no error
+# "numpy": x / 0 is inf, no error. Not cached: the code of an inlined function is part of its callers'.
+_OPTIONS: Any = {"fastmath": FLAGS, "forceinline": True, "error_model": "numpy", "cache": False}
 
 
 _intrinsic: Any = intrinsic  # Numba's own type for it does not know that an intrinsic is called without the context

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from minibert.kernels.cpu.compiled import njit
 
 __all__ = ["HALF", "PURPOSES", "permuted", "scaled", "words"]
 
@@ -23,7 +24,7 @@ _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 _FEISTEL_ROUNDS = 8  # four make a sound permutation of a large set; a small set needs more mixing
 
 
-@njit(nogil=True, cache=True)
+@njit
 def words(seed: Any, purpose: int, epoch: Any, item: Any, draw: int) -> Any:
     """Four words, uint64 below 2**32, of the counter (draw, item, epoch, purpose) under the key `seed`.
 
@@ -43,13 +44,13 @@ def words(seed: Any, purpose: int, epoch: Any, item: Any, draw: int) -> Any:
     return c0, c1, c2, c3
 
 
-@njit(nogil=True, cache=True)
+@njit
 def scaled(word: Any, n: Any) -> Any:
     """A word of 32 random bits as a number in 0..n-1; uneven by n / 2**32 at most."""
     return np.int64((np.uint64(word) * np.uint64(n)) >> _32)
 
 
-@njit(nogil=True, cache=True)
+@njit
 def permuted(first: int, last: int, n: int, seed: Any, epoch: int) -> Any:
     """Places first..last-1 of the epoch's shuffled order, as numbers of unshuffled examples.
 

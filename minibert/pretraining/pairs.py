@@ -22,8 +22,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from minibert.kernels.cpu.compiled import njit
 from minibert.pretraining.draws import HALF, OTHER, PAIRS, scaled, words
 
 __all__ = ["PAIR", "SHORTEST", "other_place", "plan_shard"]
@@ -36,7 +36,7 @@ SHORTEST = 8  # max_length: [CLS] [SEP] [SEP] and five tokens
 _TAIL = 8  # an epoch's last example of a document is at least so long, if the document is
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _word_start(tokens: Any, place: Any, least: Any, continues: Any) -> Any:
     """`place`, or if it is inside a word, that word's beginning; `place` if the word begins before `least`."""
     p = place
@@ -45,7 +45,7 @@ def _word_start(tokens: Any, place: Any, least: Any, continues: Any) -> Any:
     return place if p < tokens.shape[0] and continues[tokens[p]] else p
 
 
-@njit(nogil=True, cache=True)
+@njit
 def _plan(
     tokens: Any, segments: Any, documents: Any, continues: Any, first_document: int, room: int, short: Any,
     negatives: bool, seed: Any, epoch: int, out: Any, offset: int,
@@ -124,7 +124,7 @@ def plan_shard(
         guess *= 2
 
 
-@njit(nogil=True, cache=True)
+@njit
 def other_place(seed: Any, epoch: int, example: Any, start: int, stop: int, total: int) -> Any:
     """A random token of the corpus (`total` tokens) that is not in the document [start, stop)."""
     w = words(seed, OTHER, epoch, example, 0)
