@@ -9,7 +9,6 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, ClassVar
 
@@ -17,15 +16,18 @@ import numpy as np
 
 from minibert.autograd import no_grad
 from minibert.bert import BertPreTrainedModel
+from minibert.paths import StrPath
 from minibert.pipelines.batching import Row, pad_rows, plan_batches, progress
+from minibert.pipelines.inputs import Answers, stream_of, take_window
+from minibert.pipelines.options import Options, unknown_option
 
 __all__ = ["Options", "Pipeline", "PipelineException"]
 
 NO_LIMIT = 10**9
 """A `max_length` that no text reaches: the tokenizer then leaves it to the pipeline to complain."""
 
-# The pipeline decides on these itself.
-_NOT_FOR_THE_TOKENIZER = ("return_tensors", "return_overflowing_tokens", "is_split_into_words")
+WINDOW_BATCHES = 16
+"""Of a stream of inputs so many batches are read ahead, to be sorted by length."""
 
 
 class PipelineException(ValueError):
@@ -48,47 +50,6 @@ class PipelineException(ValueError):
         located = type(self)(self.task, self.model, self.reason)
         located.args, located.index = (f"input {index}: {self.reason}",), index
         return located
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What every pipeline may be told, when it is made or when it is called.
-
-    Attributes:
-        tokenizer_kwargs, tokenize_kwargs: more arguments for the tokenizer (two names for one thing).
-        truncation, max_length, padding: the tokenizer's, spelled out because they are asked for most.
-        batch_size: the most rows that run through the model at once.
-    """
-
-    tokenizer_kwargs: Mapping[str, Any] | None = None
-    tokenize_kwargs: Mapping[str, Any] | None = None
-    truncation: bool | str | None = None
-    max_length: int | None = None
-    padding: bool | str | None = None
-    batch_size: int = 32
-
-    def __post_init__(self) -> None:
-        check_count("batch_size", self.batch_size)
-        spelled = {name: getattr(self, name) for name in ("truncation", "max_length", "padding")}
-        given = {**(self.tokenizer_kwargs or {}), **(self.tokenize_kwargs or {})}
-        for name, value in spelled.items():
-            if value is not None and name in given:
-                raise ValueError(f"{name} is given twice: by itself and in tokenizer_kwargs; give it once")
-        for name in _NOT_FOR_THE_TOKENIZER:
-            if name in given:
-                raise ValueError(f"tokenizer_kwargs cannot hold {name}: the pipeline decides on it")
-
-    def for_tokenizer(self) -> dict[str, Any]:
-        """All that the tokenizer is to be told."""
-        given = {**(self.tokenizer_kwargs or {}), **(self.tokenize_kwargs or {})}
-        spelled = {name: getattr(self, name) for name in ("truncation", "max_length", "padding")}
-        return given | {name: value for name, value in spelled.items() if value is not None}
-
-
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Raise ValueError unless `value` is an integer of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise ValueError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
 class Pipeline(ABC):
@@ -132,7 +93,7 @@ class Pipeline(ABC):
         known = [field.name for field in dataclasses.fields(self.option_type)]
         for name in options:
             if name not in known:
-                raise ValueError(f"{self.task} has no option {name!r}; it has {', '.join(known)}")
+                raise unknown_option(self.task, name, known)
         return {name: value for name, value in options.items() if value is not None or name in self.keeps_none}
 
     def options(self, given: Mapping[str, Any]) -> Any:
@@ -160,17 +121,39 @@ class Pipeline(ABC):
     # ---- running
 
     def __call__(self, inputs: Any, **options: Any) -> Any:
-        """The answer for one input, a list of answers for a list, or an iterator of answers for an iterator.
+        """The answer for one input, a list of answers for a list, an iterator of answers for anything else.
+
+        A list, a tuple or an array is a list of inputs. An iterator, an iterable or a dataset (`__len__` and
+        `__getitem__`) is read as its answers are asked for: the iterator of answers keeps a bounded number of inputs
+        in memory, and gives the answers in their order.
 
         Raises:
-            PipelineException: an input that is no text, or is longer than the model takes.
+            PipelineException: an input that is no text, or is longer than the model takes (not with errors="return").
             ValueError: unknown or impossible options.
         """
         chosen = self.options(options)
-        if isinstance(inputs, Iterator):
-            return self._stream(inputs, chosen)
-        items = self._list_of(inputs, chosen)
-        return self.run([inputs], chosen, located=False)[0] if items is None else self.run(items, chosen)
+        if (stream := stream_of(inputs)) is not None:
+            items, length = stream
+            return Answers(self._stream(items, chosen), length)
+        listed = self._list_of(inputs, chosen)
+        return self.run([inputs], chosen, located=False)[0] if listed is None else self.run(listed, chosen)
+
+    def predict(self, inputs: Any, **options: Any) -> Any:
+        """The same as a call, by the name that scikit-learn's estimators have."""
+        return self(inputs, **options)
+
+    def transform(self, inputs: Any, **options: Any) -> Any:
+        """The same as a call, by the name that scikit-learn's transformers have."""
+        return self(inputs, **options)
+
+    def save_pretrained(self, folder: StrPath) -> None:
+        """Write the model and its tokenizer into `folder`, from which `pipeline(model=folder)` makes this task again.
+
+        Raises:
+            ValueError: the folder cannot be written.
+        """
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     def _list_of(self, inputs: Any, options: Any) -> list[Any] | None:
         """A list of inputs as a list; None for a single input."""
@@ -181,37 +164,83 @@ class Pipeline(ABC):
         return None
 
     def _stream(self, inputs: Iterator[Any], options: Any) -> Iterator[Any]:
-        """Answers as they become known; a stretch of the inputs at a time is sorted and run."""
-        done = 0
-        while stretch := list(islice(inputs, 16 * options.batch_size)):
-            yield from self.run(stretch, options, first=done)
-            done += len(stretch)
+        """Answers as they become known; a window of the inputs at a time is sorted by length and run.
+
+        Windows grow from one input, so that the first answers do not wait for hundreds of inputs; with a batch size of
+        one nothing is read ahead. An input that fails does so in its place, after the answers before it.
+        """
+        done, size, most = 0, 1, options.batch_size * WINDOW_BATCHES if options.batch_size > 1 else 1
+        while window := take_window(inputs, size):
+            for answer in self._attempt(window, options, first=done):
+                if isinstance(answer, PipelineException) and options.errors == "raise":
+                    raise answer
+                yield answer
+            done += len(window)
+            size = min(2 * size, most)
 
     def run(self, items: Sequence[Any], options: Any, *, first: int = 0, located: bool = True) -> list[Any]:
-        """Answers for `items`, in their order; `first` is the number of the first in messages."""
-        rows: list[list[Row]] = []
+        """Answers for `items`, in their order.
+
+        Args:
+            items: inputs.
+            options: what `self.options({...})` returns. With errors="return", an input that fails has its
+                PipelineException in the place of its answer.
+            first: the number of the first item in messages.
+            located: whether messages say which input they are about.
+
+        Raises:
+            PipelineException: with errors="raise", the first input that fails.
+        """
+        return self._attempt(items, options, first=first, located=located, raises=options.errors == "raise")
+
+    def _attempt(
+        self, items: Sequence[Any], options: Any, *, first: int, located: bool = True, raises: bool = False
+    ) -> list[Any]:
+        """An answer or a PipelineException for each item; with `raises`, the first exception is raised at once."""
+
+        def failed(k: int, error: ValueError) -> PipelineException:
+            wrong = error if isinstance(error, PipelineException) else self.wrong(str(error))
+            told = wrong.at(first + k) if located else wrong
+            told.__cause__ = error if told is not error else None
+            if raises:
+                raise told
+            return told
+
+        jobs: list[list[Row] | PipelineException] = []
         for k, item in enumerate(items):
             try:
-                rows.append(self.prepare(item, options))
+                jobs.append(self.prepare(item, options))
             except ValueError as error:
-                wrong = error if isinstance(error, PipelineException) else self.wrong(str(error))
-                raise (wrong.at(first + k) if located else wrong) from error
-        kept = iter(self._run_rows([row for several in rows for row in several], options))
-        return [
-            self.finish(item, several, list(islice(kept, len(several))), options)
-            for item, several in zip(items, rows, strict=True)
-        ]
+                jobs.append(failed(k, error))
+        kept = iter(self._run_rows([row for job in jobs if isinstance(job, list) for row in job], options))
+        answers: list[Any] = []
+        for k, (item, job) in enumerate(zip(items, jobs, strict=True)):
+            if isinstance(job, PipelineException):
+                answers.append(job)
+                continue
+            mine = list(islice(kept, len(job)))
+            wrong = next((one for one in mine if isinstance(one, ValueError)), None)
+            answers.append(self.finish(item, job, mine, options) if wrong is None else failed(k, wrong))
+        return answers
 
     def _run_rows(self, rows: list[Row], options: Any) -> list[Any]:
-        """What `forward` keeps of each row, in the order of the rows."""
+        """What `forward` keeps of each row, in the order of the rows; a ValueError for a row that the model refuses."""
         kept: list[Any] = [None] * len(rows)
-        with no_grad(), progress(len(rows), self.task) as advance:
+        with no_grad(), progress(len(rows), self.task, options.show_progress) as advance:
             for batch in plan_batches([len(row) for row in rows], options.batch_size):
-                chosen = [rows[k] for k in batch]
-                for k, one in zip(batch, self.forward(pad_rows(chosen), chosen, options), strict=True):
+                for k, one in zip(batch, self._run_batch([rows[k] for k in batch], options), strict=True):
                     kept[k] = one
                 advance(len(batch))
         return kept
+
+    def _run_batch(self, rows: Sequence[Row], options: Any) -> list[Any]:
+        """What `forward` keeps of each row; if the model refuses the batch, its rows run alone to find which it is."""
+        try:
+            return list(self.forward(pad_rows(rows), rows, options))
+        except ValueError as error:
+            if len(rows) == 1:
+                return [error]
+            return [self._run_batch([row], options)[0] for row in rows]
 
     # ---- help for tasks
 

@@ -84,9 +84,14 @@ def pad_rows(rows: Sequence[Row]) -> dict[str, np.ndarray]:
 
 
 @contextmanager
-def progress(total: int, task: str) -> Iterator[Callable[[int], object]]:
-    """A function to tell of rows that are done; a bar on a terminal if there are many rows."""
-    if total < ROWS_WORTH_A_BAR or not sys.stderr.isatty():
+def progress(total: int, task: str, wanted: bool | None = None) -> Iterator[Callable[[int], object]]:
+    """A function that advances a progress bar by a number of rows.
+
+    `wanted`: whether there is a bar; None: on a terminal if there are many rows.
+    """
+    if wanted is None:
+        wanted = total >= ROWS_WORTH_A_BAR and sys.stderr is not None and sys.stderr.isatty()
+    if not wanted:
         yield lambda done: None
         return
     from tqdm import tqdm  # comes with huggingface_hub

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.pipelines.base import Options, Pipeline, check_count
+from minibert.pipelines.base import Options, Pipeline
 from minibert.pipelines.batching import Row
 from minibert.pipelines.scores import softmax, top
 
@@ -35,7 +35,7 @@ class FillMaskOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("top_k", self.top_k)
+        self.settle("top_k", least=1)
 
 
 class FillMaskPipeline(Pipeline):

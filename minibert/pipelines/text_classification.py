@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.pipelines.base import Options, Pipeline, check_count
+from minibert.pipelines.base import Options, Pipeline
 from minibert.pipelines.batching import Row
 from minibert.pipelines.pairs import text_and_pair
 from minibert.pipelines.scores import sigmoid, softmax
@@ -35,8 +35,8 @@ class ClassificationOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.top_k not in (None, NOT_GIVEN):
-            check_count("top_k", self.top_k)
+        if not isinstance(self.top_k, str) or self.top_k != NOT_GIVEN:
+            self.settle("top_k", least=1)
         if self.function_to_apply is not None and str(self.function_to_apply).lower() not in FUNCTIONS:
             raise ValueError(
                 f"unknown function_to_apply {self.function_to_apply!r}; expected 'softmax', 'sigmoid' or 'none'"

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from minibert.pipelines.base import Options, Pipeline, check_count
+from minibert.pipelines.base import Options, Pipeline
 from minibert.pipelines.batching import Row
 from minibert.pipelines.entities import STRATEGIES, LabelledToken, entities_of, longest_of_overlapping
 from minibert.pipelines.scores import softmax
@@ -43,7 +43,7 @@ class TokenOptions(Options):
         if isinstance(self.ignore_labels, str):
             raise ValueError(f"ignore_labels must be a list of labels, got {self.ignore_labels!r}")
         if self.stride is not None:
-            check_count("stride", self.stride, least=0)
+            self.settle("stride", least=0)
             if strategy == "none":
                 raise ValueError("stride needs an aggregation_strategy: shared tokens would come twice without")
 

@@ -28,12 +28,12 @@ NAMES = {
 }
 
 
-def model(kind: str, *, dtype: str = "float32", **changes: Any) -> Any:
+def model(kind: str, *, dtype: str = "float32", scale: float = 0.6, seed: int = 1, **changes: Any) -> Any:
     """A model whose answers differ clearly from input to input."""
     sizes = {"vocab_size": len(VOCAB), "max_position_embeddings": POSITIONS, "type_vocab_size": 2}
     if kind == "tokens":
         sizes |= {"num_labels": len(LABELS), "id2label": LABELS}
-    return tiny.model(getattr(minibert, NAMES[kind]), dtype=dtype, scale=0.6, **{**sizes, **changes})
+    return tiny.model(getattr(minibert, NAMES[kind]), dtype=dtype, scale=scale, seed=seed, **{**sizes, **changes})
 
 
 def tokenizer() -> BertTokenizer:

@@ -184,3 +184,103 @@ def test_nothing_is_kept_for_a_backward_pass(features: Any, monkeypatch: pytest.
     features("a cat")
     assert seen == [False]
     assert minibert.is_grad_enabled()
+
+
+class Dataset:
+    """A map-style dataset that counts what was read; as PyTorch's, without an end of its own."""
+
+    def __init__(self, texts: list[Any]) -> None:
+        self.texts, self.asked = texts, []
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def __getitem__(self, index: int) -> Any:
+        self.asked.append(index)
+        return self.texts[index % len(self.texts)]
+
+
+def test_datasets_are_answered_as_they_are_read(features: Any) -> None:
+    data = Dataset(["cat " * (n % 7 + 1) for n in range(90)])
+    answers = features(data)
+    assert len(answers) == 90
+    assert data.asked == []
+    assert len(next(answers)[0]) == 3
+    assert len(data.asked) == 1  # the first answer waits for nothing else
+    assert [len(answer[0]) - 2 for answer in answers] == [n % 7 + 1 for n in range(1, 90)]
+    assert data.asked == list(range(90))
+    with pytest.raises(TypeError, match="number of answers is not known"):
+        len(features(iter(["a"])))
+    assert len(list(features({"a": 1, "the cat": 2}.keys()))) == 2  # any iterable
+
+
+@pytest.mark.parametrize(("batch_size", "most"), [(1, 1), (2, 32), (32, 512)])
+def test_a_stream_is_read_ahead_by_a_bounded_number_of_inputs(features: Any, batch_size: int, most: int) -> None:
+    asked = 0
+
+    def texts() -> Any:
+        nonlocal asked
+        for _ in range(1200):
+            asked += 1
+            yield "a"
+
+    ahead = [asked - done for done, _ in enumerate(features(texts(), batch_size=batch_size))]
+    assert max(ahead) == most
+
+
+def test_long_texts_are_read_ahead_by_their_length(features: Any) -> None:
+    asked = 0
+
+    def texts() -> Any:
+        nonlocal asked
+        for _ in range(200):
+            asked += 1
+            yield "cat " * 5000
+
+    ahead = [asked - done for done, _ in enumerate(features(texts(), truncation=True))]
+    assert max(ahead) == 14  # 20,000 characters each, 262,144 in a window
+
+
+def test_failures_in_the_place_of_answers(features: Any) -> None:
+    inputs = ["a", None, "the cat", "cat " * 100, "it"]
+    for answers in (features(inputs, errors="return"), list(features(iter(inputs), errors="return"))):
+        assert [isinstance(one, PipelineException) for one in answers] == [False, True, False, True, False]
+        assert [one.index for one in answers if isinstance(one, PipelineException)] == [1, 3]
+        assert [len(one[0]) for one in answers if isinstance(one, list)] == [3, 4, 3]
+    assert isinstance(features(None, errors="return"), PipelineException)
+    seen: list[Any] = []
+    with pytest.raises(PipelineException, match="^input 1: expected text"):
+        seen.extend(features(iter(inputs)))
+    assert len(seen) == 1  # what came before the failure was given
+    with pytest.raises(ValueError, match="errors must be 'raise' or 'return', got 'ignore'"):
+        features("a", errors="ignore")
+
+
+def test_an_input_that_the_model_refuses_is_named_and_the_others_are_answered() -> None:
+    vocabulary = [*checkpoints.VOCAB, "unicorn"]  # one word more than the model knows
+    tokenizer = minibert.BertTokenizer(vocabulary, model_max_length=POSITIONS)
+    features = pipeline("feature-extraction", checkpoints.model("encoder"), tokenizer=tokenizer)
+    inputs = ["the cat", "a unicorn", "it sat"]
+    with pytest.raises(PipelineException, match="^input 1: input_ids must lie in 0"):
+        features(inputs)
+    answers = features(inputs, errors="return")
+    assert [type(one) for one in answers] == [list, PipelineException, list]
+
+
+def test_options_that_other_libraries_have(features: Any) -> None:
+    plain = features("the cat")
+    assert features("the cat", num_workers=2) == plain
+    assert features("the cat", batch_size=np.int64(2), max_length=np.int32(20), truncation=True) == plain
+    assert features.predict("the cat") == plain
+    assert features.transform(["the cat"]) == [plain]
+    with pytest.raises(ValueError, match="num_workers must be an integer of at least 0, got -1"):
+        features("a", num_workers=-1)
+    with pytest.raises(ValueError, match="no option 'normalise'; did you mean 'normalize'"):
+        features("a", normalise=True)
+    with pytest.raises(ValueError, match=r"no option 'device'; where to compute is decided when the pipeline is made"):
+        features("a", device="cpu")
+
+
+def test_a_saved_pipeline_is_the_same(features: Any, tmp_path: Path) -> None:
+    features.save_pretrained(tmp_path / "saved")
+    assert pipeline("feature-extraction", tmp_path / "saved")("the cat") == features("the cat")
