@@ -1,8 +1,7 @@
 """Fused kernels for the CPU: Numba, one file an op, same contract as the op and checked against it."""
 
 from . import memory
-from .first_call import announce, forget_what_is_stale
+from .first_call import announce
 
-forget_what_is_stale()
 announce()
 memory.keep()

@@ -1,14 +1,18 @@
-"""`njit` for the whole project: Numba's, with the options that every compiled function here has.
+"""`njit` for the whole project: Numba's, with the options and the cache that every compiled function here has.
 
-Compiled code runs without the interpreter's lock, and is kept on disk. Nothing else imports `numba.njit`, so that both
-hold for every compiled function; `make lint` enforces it.
+Compiled code runs without the interpreter's lock, and is kept on disk (code_cache.py). Nothing else imports
+`numba.njit`, so that both hold for every compiled function; `make lint` enforces it.
 """
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from typing import Any
 
 import numba
+
+from .code_cache import CodeCache, generation_of, is_current
 
 
 def njit(function_or_signature: Any = None, *, cache: bool = True, **options: Any) -> Any:
@@ -20,6 +24,26 @@ def njit(function_or_signature: Any = None, *, cache: bool = True, **options: An
         cache: keep the machine code on disk.
         options: those of `numba.njit`.
     """
-    if function_or_signature is None:
-        return numba.njit(nogil=True, cache=cache, **options)
-    return numba.njit(function_or_signature, nogil=True, cache=cache, **options)
+    if callable(function_or_signature) and hasattr(function_or_signature, "__code__"):
+        return _compiled(function_or_signature, None, cache, options)
+    return functools.partial(_compiled, signature=function_or_signature, cache=cache, options=options)
+
+
+def _compiled(function: Any, signature: Any, cache: bool, options: dict[str, Any]) -> Any:
+    dispatcher = numba.njit(nogil=True, **options)(function)
+    if not hasattr(dispatcher, "py_func"):  # with NUMBA_DISABLE_JIT it is the function itself
+        return dispatcher
+    if cache:
+        _keep_on_disk(dispatcher, options)
+    if signature is not None:
+        dispatcher.compile(signature)
+        dispatcher.disable_compile()
+    return dispatcher
+
+
+def _keep_on_disk(dispatcher: Any, options: dict[str, Any]) -> None:
+    """Give the function a cache, where Numba has a place for one, and its sources are known."""
+    source = Path(dispatcher.py_func.__code__.co_filename)
+    generation = generation_of(source)
+    if generation is not None and hasattr(dispatcher, "_cache"):
+        dispatcher._cache = CodeCache(dispatcher.py_func, options, generation, functools.partial(is_current, source))
