@@ -88,12 +88,16 @@ class Pipeline(ABC):
 
     # ---- options
 
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """Names of the options that the task has."""
+        return [field.name for field in dataclasses.fields(cls.option_type)]
+
     def _given(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """`options` without those that were not given after all."""
-        known = [field.name for field in dataclasses.fields(self.option_type)]
         for name in options:
-            if name not in known:
-                raise unknown_option(self.task, name, known)
+            if name not in self.option_names():
+                raise unknown_option(self.task, name, self.option_names())
         return {name: value for name, value in options.items() if value is not None or name in self.keeps_none}
 
     def options(self, given: Mapping[str, Any]) -> Any:

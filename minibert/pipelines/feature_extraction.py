@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -48,6 +48,17 @@ class FeatureExtractionPipeline(Pipeline):
     task = "feature-extraction"
     architectures = ("BertPreTrainedModel",)
     option_type = FeatureOptions
+
+    # Typed as without `pool`.
+    @overload
+    def __call__(self, inputs: str, *, return_tensors: Literal[True], **options: Any) -> np.ndarray: ...
+    @overload
+    def __call__(self, inputs: list[str], *, return_tensors: Literal[True], **options: Any) -> list[np.ndarray]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """See the class. Raises PipelineException for what is no text, ValueError for options that cannot be."""
+        return super().__call__(inputs, **options)
 
     def prepare(self, item: Any, options: FeatureOptions) -> list[Row]:
         """One row."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
+from minibert.number_like import as_int
+from minibert.pipelines.answers import FilledMask
 from minibert.pipelines.base import Options, Pipeline
 from minibert.pipelines.batching import Row
 from minibert.pipelines.scores import softmax, top
@@ -50,15 +52,29 @@ class FillMaskPipeline(Pipeline):
     architectures = ("BertForMaskedLM", "BertForPreTraining")
     option_type = FillMaskOptions
 
+    # Typed as for texts with one [MASK] each.
+    @overload
+    def __call__(self, inputs: str, **options: Any) -> list[FilledMask]: ...
+    @overload
+    def __call__(self, inputs: list[str] | tuple[str, ...], **options: Any) -> list[list[FilledMask]]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """See the class. Raises PipelineException for a text without [MASK], ValueError for options that cannot be."""
         answers = super().__call__(inputs, **options)
         return answers[0] if isinstance(inputs, list | tuple) and len(inputs) == 1 else answers
 
     def options(self, given: Any) -> Any:
-        """As for any pipeline, with the target words turned into ids."""
+        """As for any pipeline, with the target words turned into ids, each once, and the ids checked."""
         chosen = super().options(given)
-        return chosen if chosen.targets is None else replace(chosen, target_ids=self.ids_of(chosen.targets))
+        if chosen.targets is None and chosen.target_ids is None:
+            return chosen
+        ids = list(chosen.target_ids) if chosen.targets is None else self.ids_of(chosen.targets)
+        most = self.model.config.vocab_size - 1
+        ids = list(dict.fromkeys(as_int("a target's id", id, least=0, most=most) for id in ids))
+        if not ids:
+            raise ValueError("at least one target id is needed")
+        return replace(chosen, target_ids=ids)
 
     def ids_of(self, targets: str | Sequence[str]) -> list[int]:
         """Ids of the target words, each once.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
 
 import numpy as np
 
 from minibert.heads import NextSentence
+from minibert.pipelines.answers import FollowsOrNot
 from minibert.pipelines.base import Options, Pipeline
 from minibert.pipelines.batching import Row
 from minibert.pipelines.pairs import text_and_pair
@@ -28,6 +29,18 @@ class NextSentencePipeline(Pipeline):
     architectures = ("BertForNextSentencePrediction", "BertForPreTraining")
     pairs = True
 
+    @overload
+    def __call__(self, inputs: tuple[str, str] | Mapping[str, str], **options: Any) -> FollowsOrNot: ...
+    @overload
+    def __call__(
+        self, inputs: list[tuple[str, str]] | list[dict[str, str]], **options: Any
+    ) -> list[FollowsOrNot]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """See the class. Raises PipelineException for what is no pair, ValueError for options that cannot be."""
+        return super().__call__(inputs, **options)
+
     def prepare(self, item: Any, options: Options) -> list[Row]:
         """One row of two texts."""
         text, pair = text_and_pair(item)
@@ -43,7 +56,7 @@ class NextSentencePipeline(Pipeline):
             return softmax(out.seq_relationship_logits.numpy())
         return softmax(self.model(**inputs, return_dict=True).logits.numpy())
 
-    def finish(self, item: Any, rows: Sequence[Row], kept: Sequence[Any], options: Options) -> dict[str, Any]:
+    def finish(self, item: Any, rows: Sequence[Row], kept: Sequence[Any], options: Options) -> FollowsOrNot:
         """The likelier answer, and both probabilities."""
         scores = kept[0].tolist()
         likely = NextSentence(int(np.argmax(scores)))

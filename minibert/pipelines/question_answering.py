@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
+from minibert.pipelines.answers import AnswerSpan
 from minibert.pipelines.base import Options, Pipeline
 from minibert.pipelines.batching import Row
 from minibert.pipelines.scores import top
@@ -87,6 +88,16 @@ class QuestionAnsweringPipeline(Pipeline):
     option_type = AnswerOptions
     pairs = True
 
+    @overload
+    def __call__(self, inputs: str, second: str, *, top_k: Literal[1] = 1, **options: Any) -> AnswerSpan: ...
+    @overload
+    def __call__(self, *, question: str, context: str, top_k: Literal[1] = 1, **options: Any) -> AnswerSpan: ...
+    @overload
+    def __call__(self, inputs: str, second: str, *, top_k: int, **options: Any) -> list[AnswerSpan]: ...
+    @overload
+    def __call__(self, *, question: str, context: str, top_k: int, **options: Any) -> list[AnswerSpan]: ...
+    @overload
+    def __call__(self, inputs: Any = None, second: Any = None, **options: Any) -> Any: ...
     def __call__(
         self, inputs: Any = None, second: Any = None, *, question: Any = None, context: Any = None, **options: Any
     ) -> Any:

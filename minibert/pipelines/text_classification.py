@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
+from minibert.pipelines.answers import LabelScore
 from minibert.pipelines.base import Options, Pipeline
 from minibert.pipelines.batching import Row
 from minibert.pipelines.pairs import text_and_pair
@@ -58,10 +60,29 @@ class TextClassificationPipeline(Pipeline):
     pairs = True
     keeps_none = frozenset({"top_k"})
 
+    @overload
+    def __call__(self, inputs: list[str], *, top_k: int | None, **options: Any) -> list[list[LabelScore]]: ...
+    @overload
+    def __call__(self, inputs: str | list[str], **options: Any) -> list[LabelScore]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
     def __call__(self, inputs: Any, **options: Any) -> Any:
         """See the class. Raises PipelineException for what is no text or pair, ValueError for impossible options."""
         answer = super().__call__(inputs, **options)
         return [answer] if isinstance(inputs, str) and "top_k" not in options else answer
+
+    def _given(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """`return_all_scores` is the former name of `top_k=None`."""
+        if "return_all_scores" not in options:
+            return super()._given(options)
+        warnings.warn("return_all_scores is deprecated: use top_k=None", DeprecationWarning, stacklevel=5)
+        others = {name: value for name, value in options.items() if name != "return_all_scores"}
+        return super()._given({"top_k": None, **others} if options["return_all_scores"] else others)
+
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """Names of the options that the task has."""
+        return [*super().option_names(), "return_all_scores"]
 
     def prepare(self, item: Any, options: ClassificationOptions) -> list[Row]:
         """One row."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
+from minibert.number_like import as_int
+from minibert.pipelines.answers import NamedEntity
 from minibert.pipelines.base import Options, Pipeline
 from minibert.pipelines.batching import Row
 from minibert.pipelines.entities import STRATEGIES, LabelledToken, entities_of, longest_of_overlapping
@@ -24,12 +26,15 @@ class TokenOptions(Options):
         aggregation_strategy: how tokens are merged, see `minibert.pipelines.entities.entities_of`.
         ignore_labels: entities with these labels are left out.
         stride: read a text that is too long in windows that share so many tokens.
+        offset_mapping: where each token of the text begins and ends, special ones counted, in place of the tokenizer's
+            own answer.
         is_split_into_words: texts come as lists of words; offsets are those in the words joined by `delimiter`.
     """
 
     aggregation_strategy: str = "none"
     ignore_labels: Sequence[str] = ("O",)
     stride: int | None = None
+    offset_mapping: Sequence[tuple[int, int]] | None = None
     is_split_into_words: bool = False
     delimiter: str = " "
 
@@ -46,6 +51,21 @@ class TokenOptions(Options):
             self.settle("stride", least=0)
             if strategy == "none":
                 raise ValueError("stride needs an aggregation_strategy: shared tokens would come twice without")
+        if self.offset_mapping is not None:
+            if self.stride is not None or self.is_split_into_words:
+                raise ValueError("offset_mapping is for a text as it is: not with stride, not with is_split_into_words")
+            object.__setattr__(self, "offset_mapping", _checked_offsets(self.offset_mapping))
+
+
+def _checked_offsets(offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """`offsets` as pairs of Python integers. Raises ValueError for anything else."""
+    try:
+        pairs = [tuple(pair) for pair in offsets]
+    except TypeError:
+        pairs = [()]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError(f"offset_mapping must be a list of (start, end), one for each token, got {offsets!r:.80}")
+    return [(as_int("an offset", start, least=0), as_int("an offset", end, least=0)) for start, end in pairs]
 
 
 class TokenClassificationPipeline(Pipeline):
@@ -60,6 +80,16 @@ class TokenClassificationPipeline(Pipeline):
     architectures = ("BertForTokenClassification",)
     option_type = TokenOptions
     how_to_cut: str = "with truncation=True, or read in windows with stride=... and an aggregation_strategy"
+
+    @overload
+    def __call__(self, inputs: str, **options: Any) -> list[NamedEntity]: ...
+    @overload
+    def __call__(self, inputs: list[str], **options: Any) -> list[list[NamedEntity]]: ...
+    @overload
+    def __call__(self, inputs: Any, **options: Any) -> Any: ...
+    def __call__(self, inputs: Any, **options: Any) -> Any:
+        """See the class. Raises PipelineException for what is no text, ValueError for options that cannot be."""
+        return super().__call__(inputs, **options)
 
     def _list_of(self, inputs: Any, options: TokenOptions) -> list[Any] | None:
         items = super()._list_of(inputs, options)
@@ -76,7 +106,13 @@ class TokenClassificationPipeline(Pipeline):
                 raise ValueError("with is_split_into_words=True a text is a list of words (str)")
             text, more["is_split_into_words"] = list(item), True
         if options.stride is None or not isinstance(text, str | list):
-            return [self.encode(text, options=options, **more)]
+            row = self.encode(text, options=options, **more)
+            if options.offset_mapping is not None and len(options.offset_mapping) != len(row):
+                raise ValueError(
+                    f"offset_mapping has {len(options.offset_mapping)} pairs and the text {len(row)} tokens; give one "
+                    "pair for each token, special ones counted"
+                )
+            return [row]
         given = {"max_length": self.longest, **options.for_tokenizer(), "truncation": True, "padding": False}
         room = given["max_length"] - self.tokenizer.num_special_tokens_to_add()
         if options.stride >= room:
@@ -90,12 +126,15 @@ class TokenClassificationPipeline(Pipeline):
         return [one[: len(row)] for one, row in zip(scores, rows, strict=True)]
 
     def finish(self, item: Any, rows: Sequence[Row], kept: Sequence[Any], options: TokenOptions) -> list[Any]:
-        """Entities, those of `ignore_labels` left out."""
+        """Entities, without those of `ignore_labels`."""
+        text, word_starts = item, None
+        if options.is_split_into_words:
+            text = options.delimiter.join(item)
+            word_starts = [0, *np.cumsum([len(word) + len(options.delimiter) for word in item]).tolist()]
         found: list[dict[str, Any]] = []
         for row, scores in zip(rows, kept, strict=True):
-            tokens = self._tokens(item, row, scores, options)
             found += entities_of(
-                tokens,
+                self._tokens(text, word_starts, row, scores, options),
                 options.aggregation_strategy,
                 self.model.config.id2label,
                 self.tokenizer.convert_tokens_to_string,
@@ -103,24 +142,22 @@ class TokenClassificationPipeline(Pipeline):
         found = [e for e in found if e.get("entity", e.get("entity_group")) not in options.ignore_labels]
         return found if len(rows) == 1 else longest_of_overlapping(found)
 
-    def _tokens(self, item: Any, row: Row, scores: np.ndarray, options: TokenOptions) -> list[LabelledToken]:
-        encoding, several = row.encoding, options.stride is not None
+    def _tokens(
+        self, text: str, word_starts: list[int] | None, row: Row, scores: np.ndarray, options: TokenOptions
+    ) -> list[LabelledToken]:
+        """The tokens of a row, special ones left out; `word_starts`: where each word of a split text begins."""
         offsets, special = (
-            encoding[name][row.place] if several else encoding[name]
+            row.encoding[name][row.place] if options.stride is not None else row.encoding[name]
             for name in ("offset_mapping", "special_tokens_mask")
         )
-        words = encoding.word_ids(row.place)
-        text, begins = item, None
-        if options.is_split_into_words:
-            text = options.delimiter.join(item)
-            steps = [0, *(len(word) + len(options.delimiter) for word in item)]
-            begins = np.cumsum(steps).tolist()
+        offsets = options.offset_mapping or offsets
+        words = row.encoding.word_ids(row.place)
         names = self.tokenizer.convert_ids_to_tokens(row.input_ids)
         tokens = []
         for i, (start, end) in enumerate(offsets):
             if special[i]:
                 continue
-            shift = 0 if begins is None else begins[words[i]]
+            shift = 0 if word_starts is None else word_starts[words[i]]
             start, end = start + shift, end + shift
             unknown = row.input_ids[i] == self.tokenizer.unk_token_id
             tokens.append(
