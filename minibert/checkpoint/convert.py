@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.config_file import read_config, settle_labels
+from minibert.checkpoint.consistent import read_consistently
 from minibert.checkpoint.errors import CheckpointError, one_line
 from minibert.checkpoint.hub import CONFIG_FILES, TOKENIZER_FILES, WEIGHT_FILES, resolve
 from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT, is_weight, modern_name
 from minibert.checkpoint.save import write_checkpoint
 from minibert.checkpoint.weights import Weights, read_weights
+from minibert.paths import StrPath, as_path
 
 __all__ = ["Conversion", "Source", "convert", "guess_architecture", "read_source", "write_source"]
 
@@ -38,13 +39,13 @@ class Conversion:
 
 
 def convert(
-    source: str | os.PathLike[str],
-    target: str | os.PathLike[str],
+    source: StrPath,
+    target: StrPath,
     *,
     dtype: str | None = None,
     max_shard_size: int | str | None = None,
     revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
+    cache_dir: StrPath | None = None,
     local_files_only: bool = False,
     token: str | bool | None = None,
 ) -> Conversion:
@@ -66,14 +67,16 @@ def convert(
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint that was read: where it lies, its config.json, its weights, and today's name -> name in the files.
+    """A checkpoint that was read: where it lies, its config.json, weights and tokenizer files (name -> content).
 
+    `names` has today's name -> name in the files.
     `left_out` names the tensors that are not to be carried over.
     """
 
     folder: Path
     config: dict[str, Any]
     weights: Weights
+    tokenizer: dict[str, bytes]
     names: dict[str, str]
     left_out: list[str]
 
@@ -83,10 +86,13 @@ class Source:
         return {name: self.weights.shape(found) for name, found in self.names.items()}
 
 
-def read_source(source: str | os.PathLike[str], **hub: Any) -> Source:
+def read_source(source: StrPath, **hub: Any) -> Source:
     """The checkpoint `source`, with a config.json that says all it should. `hub`, and errors: as for `resolve`."""
     folder = resolve(source, files=CONFIG_FILES + WEIGHT_FILES + TOKENIZER_FILES, **hub)
-    config, weights = read_config(folder), read_weights(folder)
+    everything = CONFIG_FILES + WEIGHT_FILES + TOKENIZER_FILES
+    config, weights, tokenizer = read_consistently(
+        folder, everything, lambda: (read_config(folder), read_weights(folder), _vocabulary(folder))
+    )
     names, left_out = _chosen(weights)
     if not names:
         raise CheckpointError(f"{folder} has no floating-point weights; expected a BERT checkpoint")
@@ -94,19 +100,20 @@ def read_source(source: str | os.PathLike[str], **hub: Any) -> Source:
     config = settle_labels(config, rows)
     if not config.get("architectures"):
         config["architectures"] = [guess_architecture(names)]
-    return Source(folder, config, weights, names, left_out)
+    return Source(folder, config, weights, tokenizer, names, left_out)
 
 
 def write_source(
     source: Source,
-    target: str | os.PathLike[str],
+    target: StrPath,
     array_of: Callable[[str], NDArray[Any]],
     *,
     dtype: str | None,
     max_shard_size: int | str | None = None,
 ) -> Conversion:
     """Write `source` with the tensors of `array_of` to the folder `target`. Errors as in `save_model`."""
-    shapes, target = source.shapes, Path(target).expanduser()
+    shapes, target = source.shapes, as_path(target)
+    others = {} if target.exists() and target.samefile(source.folder) else source.tokenizer
     dtype = dtype or _widest({source.weights.stored(found) for found in source.names.values()})
     files = write_checkpoint(
         target,
@@ -115,7 +122,8 @@ def write_source(
         array_of,
         dtype=dtype,
         max_shard_size=max_shard_size,
-        others={} if target.exists() and target.samefile(source.folder) else _vocabulary(source.folder),
+        others=others,
+        gone=[name for name in TOKENIZER_FILES if name not in others] if others else (),
     )
     parameters = sum(int(np.prod(shape, dtype=np.int64)) for shape in shapes.values())
     return Conversion(target, files, len(shapes), parameters, dtype, source.left_out)

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.config_file import read_config, relabel, settle_labels
+from minibert.checkpoint.consistent import read_consistently
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning
 from minibert.checkpoint.hub import CONFIG_FILES, WEIGHT_FILES, resolve
 from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT, NameMap, is_head, is_known_part, match_names
@@ -136,13 +137,7 @@ def load_model(
         local_files_only=local_files_only,
         token=token,
     )
-    if config is None:
-        read_config(folder)  # its faults are told before those of the weights
-    weights = read_weights(folder)
-    if config is None:
-        config = load_config(folder, weights, overrides)
-    elif overrides:
-        config = type(config).from_dict(_overridden(config.to_dict(), overrides))
+    config, weights = read_consistently(folder, CONFIG_FILES + WEIGHT_FILES, lambda: _read(folder, config, overrides))
     precision = _precision(dtype, weights)
     model, plan = _plan_for(cls, config, weights, folder, making or {})
     _refuse(plan, folder, strict, ignore_mismatched_sizes)
@@ -153,6 +148,16 @@ def load_model(
         # Said in the docstring, not in the type: everybody else would have to tell the two apart.
         return cast(Model, (model, _info(plan)))
     return model
+
+
+def _read(folder: Path, config: BertConfig | None, overrides: Mapping[str, Any]) -> tuple[BertConfig, Weights]:
+    """The configuration, `config` if it was given, with `overrides`; and the weights."""
+    if config is not None:
+        weights = read_weights(folder)
+        return type(config).from_dict(_overridden(config.to_dict(), overrides)) if overrides else config, weights
+    read_config(folder)  # its faults are told before those of the weights
+    weights = read_weights(folder)
+    return load_config(folder, weights, overrides), weights
 
 
 def _precision(dtype: Any, weights: Weights) -> np.dtype[Any]:

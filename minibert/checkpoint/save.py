@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from minibert.checkpoint.errors import CheckpointError, one_line
 from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT
 from minibert.checkpoint.safetensors_file import write_safetensors
 from minibert.checkpoint.staging import Staging
+from minibert.paths import StrPath, as_path
 
 if TYPE_CHECKING:
     from minibert.bert import BertPreTrainedModel
@@ -32,7 +32,7 @@ _OURS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?")
 
 def save_model(
     model: BertPreTrainedModel,
-    folder: str | os.PathLike[str],
+    folder: StrPath,
     *,
     dtype: str | None = None,
     max_shard_size: int | str | None = None,
@@ -87,7 +87,7 @@ def without_doubles(state: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def write_checkpoint(
-    folder: str | os.PathLike[str],
+    folder: StrPath,
     config: Mapping[str, Any],
     shapes: Mapping[str, tuple[int, ...]],
     array_of: Callable[[str], Array],
@@ -95,15 +95,17 @@ def write_checkpoint(
     dtype: str,
     max_shard_size: int | str | None = None,
     others: Mapping[str, bytes] | None = None,
+    gone: Sequence[str] = (),
 ) -> list[Path]:
     """Write config.json, tensors and `others` (name -> content) into `folder` in one go; the paths written.
 
-    `array_of` is asked for one tensor at a time, so no more than one need be in memory. Errors as in `save_model`.
+    Files `gone` of an earlier checkpoint are removed. `array_of` is asked for one tensor at a time, so no more than
+    one need be in memory. Errors as in `save_model`.
     """
     if dtype not in DTYPES:
         raise CheckpointError(f"cannot write weights as {dtype!r}; expected one of {', '.join(DTYPES)}")
     shards = _split(shapes, _BYTES[dtype], _size(max_shard_size))
-    folder = Path(folder).expanduser()
+    folder = as_path(folder)
     settings = {name: value for name, value in config.items() if name != "torch_dtype"}  # its old name
     settings |= {"model_type": "bert", "dtype": dtype}
     try:
@@ -124,15 +126,16 @@ def write_checkpoint(
             for name, content in (others or {}).items():
                 stage.open(name).write(content)
             written = stage.targets()
-        _remove_older(folder, written)
+            for name in (*gone, *_older(folder, {path.name for path in written})):
+                stage.remove(name)
     except OSError as error:
         raise CheckpointError(f"cannot write a checkpoint to {folder}: {one_line(error.strerror or error)}") from error
     return written
 
 
-def write_config(folder: str | os.PathLike[str], settings: Mapping[str, Any]) -> None:
+def write_config(folder: StrPath, settings: Mapping[str, Any]) -> None:
     """Write config.json alone. Raises CheckpointError if the folder cannot be written."""
-    folder = Path(folder).expanduser()
+    folder = as_path(folder)
     try:
         with Staging(folder) as stage:
             stage.open("config.json").write(_json(settings))
@@ -142,11 +145,10 @@ def write_config(folder: str | os.PathLike[str], settings: Mapping[str, Any]) ->
         ) from error
 
 
-def _remove_older(folder: Path, written: list[Path]) -> None:
-    """Take away the weights of an earlier save: a reader would take an old model.safetensors before new shards."""
-    for path in folder.iterdir():
-        if _OURS.fullmatch(path.name) and path not in written:
-            path.unlink()
+def _older(folder: Path, written: set[str]) -> list[str]:
+    """The weights of an earlier save: a reader would take an old model.safetensors before new shards."""
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return [name for name in names if _OURS.fullmatch(name) and name not in written]
 
 
 def _json(content: object) -> bytes:

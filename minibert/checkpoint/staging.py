@@ -1,18 +1,23 @@
-"""Files that appear whole or not at all.
+"""Files that appear whole or not at all, and together.
 
-Everything is written to hidden files beside the targets, flushed to the disk, and renamed at the end, all in one go.
-A kill, a full disk or an exception on the way leaves the folder as it was; a program that has the old file mapped
+Everything is written into a hidden folder, flushed to the disk, and gets its name at the end, all at one instant: a
+folder that is new is renamed as a whole, in one that is there the files are replaced as in `switch`. A kill, a full
+disk or an exception on the way leaves the folder as it was or as it was to be; a program that has the old file mapped
 keeps the old one.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import secrets
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+
+from minibert.checkpoint import disk
+from minibert.checkpoint.hidden_folder import HiddenFolder, is_in_the_making
+from minibert.checkpoint.switch import replace_files
 
 __all__ = ["Staging"]
 
@@ -23,38 +28,44 @@ class Staging:
         with Staging(folder) as stage:
             stage.open("config.json").write(...)
 
-    The folder is made if it is not there, and taken away again if the block fails.
+    The folder is made if it is not there, with its parents, and removed again if the block fails.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._open: list[tuple[IO[bytes], Path, Path]] = []  # file, its hidden path, its target
-        self._made: list[Path] = []
+        self._files: dict[str, IO[bytes]] = {}
+        self._gone: list[str] = []
+        self._hidden: HiddenFolder
 
     def __enter__(self) -> Staging:
-        missing = [folder for folder in (self.folder, *self.folder.parents) if not folder.exists()]
-        for folder in reversed(missing):
-            try:
-                folder.mkdir()
-            except FileExistsError:  # somebody else was faster: fine if it is a folder
-                if not folder.is_dir():
-                    raise
-                continue
-            self._made.insert(0, folder)
-        if not self.folder.is_dir():
-            raise NotADirectoryError(f"{self.folder} is a file, not a folder")
+        if self.folder.exists() and not self.folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, f"{self.folder} is a file, not a folder")
+        if self.folder.is_dir():
+            self._hidden = HiddenFolder(self.folder, "save")
+            self._new = self._hidden.path / "new"
+        else:
+            self._hidden = HiddenFolder(self.folder.parent, self.folder.name)
+            self._new = self._hidden.path / "content"
+        try:
+            self._new.mkdir()
+        except BaseException:
+            self._hidden.remove()
+            raise
         return self
 
     def open(self, name: str) -> IO[bytes]:
         """A new binary file that becomes `name`. It stays open until the block ends."""
-        hidden = self.folder / f".{name}.{secrets.token_hex(4)}.part"
-        file = hidden.open("xb")
-        self._open.append((file, hidden, self.folder / name))
+        file = (self._new / name).open("xb")
+        self._files[name] = file
         return file
+
+    def remove(self, name: str) -> None:
+        """Let the file `name`, if there is one, vanish when the others appear."""
+        self._gone.append(name)
 
     def targets(self) -> list[Path]:
         """The paths that the files will have."""
-        return [target for _, _, target in self._open]
+        return [self.folder / name for name in self._files]
 
     def finish(self, file: IO[bytes]) -> None:
         """Bring what was written to the disk and close the file; done at the end, sooner to keep few files open."""
@@ -68,34 +79,36 @@ class Staging:
     ) -> None:
         try:
             if kind is None:
-                for file, _, _ in self._open:
+                for file in self._files.values():
                     self.finish(file)
-                for _, hidden, target in self._open:
-                    os.replace(hidden, target)
-                _sync_folder(self.folder)
-                self._open, self._made = [], []
-        finally:  # after success there is nothing left to take away
-            self._take_away()
+                self._appear()
+        finally:
+            for file in self._files.values():
+                with suppress(OSError):  # flushing into a full disk fails once more
+                    file.close()
+            self._hidden.remove()
 
-    def _take_away(self) -> None:
-        for file, hidden, _ in self._open:
-            with suppress(OSError):  # flushing into a full disk fails once more
-                file.close()
-            hidden.unlink(missing_ok=True)
-        for folder in self._made:
+    def _appear(self) -> None:
+        if self._new.name == "content":
             try:
-                folder.rmdir()
-            except OSError:  # somebody has put something there meanwhile
-                break
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renames last through a power cut, where the system lets a folder be opened (not on Windows)."""
-    if os.name != "posix":
-        return
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems cannot
-            os.fsync(number)
-    finally:
-        os.close(number)
+                disk.sync_folder(self._new)
+                os.rename(self._new, self.folder)
+                disk.sync_folder(self.folder.parent)
+                return
+            except OSError:
+                if not self.folder.is_dir():
+                    raise
+            inside = HiddenFolder(self.folder, "save")  # another process has made the folder meanwhile
+            try:
+                os.rename(self._new, inside.path / "new")
+                replace_files(inside.path, list(self._files), self._gone)
+            finally:
+                inside.remove()
+        elif is_in_the_making(self.folder):
+            for name in self._files:
+                os.replace(self._new / name, self.folder / name)
+            for name in self._gone:
+                (self.folder / name).unlink(missing_ok=True)
+        else:
+            replace_files(self._hidden.path, list(self._files), self._gone)
+            disk.sync_folder(self.folder)

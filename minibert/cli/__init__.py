@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minibert import cleanup
 from minibert.cli.arguments import CommandError, parse
 
 __all__ = ["main"]
@@ -34,13 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0; 2 when something is wrong, which is then told in one line on stderr beginning with "minibert: "; 130 after
         Ctrl-C; 141 when the reader of the output went away. MINIBERT_TRACEBACK=1 or --debug raise errors instead.
+        SIGTERM and SIGHUP end the process itself, without a file half written.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = os.environ.get("MINIBERT_TRACEBACK", "") not in ("", "0") or "--debug" in arguments
     if argv is None:
         _settle_streams()
     try:
-        with warnings.catch_warnings(record=True) as told:
+        with cleanup.on_signals(), warnings.catch_warnings(record=True) as told:
             warnings.simplefilter("always")
             given = parse(arguments)
             module, _, function = given.run.partition(":")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from minibert.backend import check_device
 from minibert.checkpoint import CheckpointError, CheckpointWarning
+from minibert.checkpoint.hidden_folder import scratch_folder
 from minibert.heads import BertForPreTraining
 from minibert.pretraining.corpus import Corpus
 from minibert.pretraining.data import PretrainingData
@@ -60,12 +60,12 @@ def evaluate_model(
         max_length = min(longest, 512)
     if max_length > longest:
         raise CheckpointError(f"{name} takes at most {longest} tokens, and examples of {max_length} were asked for")
-    with tempfile.TemporaryDirectory(prefix="minibert-evaluate-") as scratch:
+    with scratch_folder("evaluate") as scratch:
         folder = path
         if not (path / INDEX).is_file():
             if inside := prepared_inside(path):  # else their vocabularies would be taken for texts
                 raise DataError(f"{path} holds prepared folders: name one of them, {' or '.join(map(str, inside))}")
-            folder = Path(scratch) / "prepared"
+            folder = scratch / "prepared"
             prepare_corpus(Corpus([path]), tokenizer, folder)
         made: dict[str, Any] = {"max_length": max_length, "seed": seed, "whole_word_masking": whole_word_masking}
         try:

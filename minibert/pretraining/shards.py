@@ -16,19 +16,17 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
-import os
-import secrets
-import shutil
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from minibert.checkpoint import hidden_folder
 from minibert.pretraining.errors import DataError, one_line
 
 __all__ = ["INDEX", "Shard", "ShardWriter", "let_go", "new_folder", "open_shards", "prepared_inside", "read_index"]
@@ -48,32 +46,11 @@ def new_folder(target: Path) -> Iterator[Path]:
     """
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"{target} exists already: choose another folder, or take it away first")
-    hidden = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
-    missing = [folder for folder in target.parents if not folder.exists()]
     try:
-        hidden.mkdir(parents=True)
-        yield hidden
-        for path in (*hidden.rglob("*"), hidden):
-            _flush(path)
-        os.replace(hidden, target)  # an empty folder gives way
-        _flush(target.parent)
+        with hidden_folder.new_folder(target) as content:
+            yield content
     except OSError as error:
         raise DataError(f"cannot write {target}: {error.strerror or one_line(error)}") from error
-    finally:
-        shutil.rmtree(hidden, ignore_errors=True)
-        with suppress(OSError):  # on success there is something in them
-            for folder in missing:
-                folder.rmdir()
-
-
-def _flush(path: Path) -> None:
-    if path.is_dir() and os.name != "posix":  # a folder cannot be opened elsewhere
-        return
-    number = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
 
 
 class ShardWriter:

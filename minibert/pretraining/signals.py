@@ -7,6 +7,8 @@ import threading
 from types import FrameType, TracebackType
 from typing import Any
 
+from minibert import cleanup
+
 __all__ = ["StopAsked"]
 
 
@@ -42,3 +44,4 @@ class StopAsked:
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._before = {}
+        cleanup.arm()  # what is being saved just now

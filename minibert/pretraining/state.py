@@ -18,15 +18,15 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from minibert.backend import to_numpy
+from minibert.checkpoint.hidden_folder import HiddenFolder, new_folder, remove_dead
 from minibert.checkpoint.safetensors_file import SafetensorsFile, write_safetensors
 from minibert.checkpoint.staging import Staging
 from minibert.heads import BertForPreTraining
@@ -110,7 +110,7 @@ def save_state(
     if target.exists():
         return target
     try:
-        with _Folder(target) as part:
+        with new_folder(target) as part:
             model.save_pretrained(part, dtype="float32")
             tokenizer.save_pretrained(part)
             _write_moments(part, optimizer)
@@ -131,7 +131,7 @@ def save_model_folder(run: Path, model: BertForPreTraining, tokenizer: BertToken
     """Write the finished model to RUN/model. Raises RunError as `save_state`."""
     target = run / "model"
     try:
-        with _Folder(target) as part:
+        with new_folder(target) as part:
             model.save_pretrained(part, dtype="float32")
             tokenizer.save_pretrained(part)
     except (OSError, ValueError) as error:
@@ -180,52 +180,22 @@ def only_here(run: Path) -> Iterator[None]:
 
 
 def clear_leftovers(run: Path) -> None:
-    """Take away what a kill left half written."""
-    for path in run.iterdir():
+    """Remove what a kill left half written; call it with the run's lock held."""
+    remove_dead(run)
+    for path in run.iterdir():  # of earlier versions
         if _LEFTOVER.fullmatch(path.name):
             shutil.rmtree(path, ignore_errors=True)
         elif path.name.startswith(".") and path.name.endswith(".part") and path.is_file():
             path.unlink(missing_ok=True)
 
 
-class _Folder:
-    """A folder that gets its name when the block ends well, and is taken away if it does not."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-        self.part = target.parent / f".{target.name}.{secrets.token_hex(4)}.part"
-
-    def __enter__(self) -> Path:
-        self.part.mkdir()
-        return self.part
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        try:
-            if kind is None:
-                if self.target.exists():
-                    _remove(self.target)
-                os.rename(self.part, self.target)
-                _sync(self.target.parent)
-        finally:
-            if self.part.exists():
-                shutil.rmtree(self.part, ignore_errors=True)
-
-
 def _remove(folder: Path) -> None:
-    """Take a state away under another name."""
-    hidden = folder.parent / f".{folder.name}.{secrets.token_hex(4)}.old"
-    os.rename(folder, hidden)
-    shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "posix":
-        number = os.open(folder, os.O_RDONLY)
-        try:
-            with suppress(OSError):  # some network file systems cannot
-                os.fsync(number)
-        finally:
-            os.close(number)
+    """Remove a state under another name, so that half a state never has a state's name."""
+    hidden = HiddenFolder(folder.parent, folder.name)
+    try:
+        os.rename(folder, hidden.path / "content")
+    finally:
+        hidden.remove()
 
 
 def _write_moments(folder: Path, optimizer: Optimizer) -> None:

@@ -155,8 +155,8 @@ def write_folder(
         with Staging(folder) as stage:
             for name, text in files.items():
                 stage.open(name).write(text.encode("utf-8"))
-        if VOCAB not in files:  # ids with gaps: only tokenizer.json can say them, and an older vocab.txt would lie
-            (folder / VOCAB).unlink(missing_ok=True)
+            if VOCAB not in files:  # ids with gaps: only tokenizer.json can say them, and an older vocab.txt would lie
+                stage.remove(VOCAB)
     except OSError as error:
         raise ValueError(f"cannot write the tokenizer to {folder}: {error.strerror or error}") from None
 

@@ -199,7 +199,8 @@ def test_files_are_on_the_disk_before_they_get_their_names(tmp_path: Path, monke
     monkeypatch.setattr(os, "fsync", lambda number: (steps.append("fsync"), fsync(number))[1])
     monkeypatch.setattr(os, "replace", lambda a, b: (steps.append("rename"), replace(a, b))[1])
     BertModel(_tiny()).save_pretrained(tmp_path)
-    assert steps[:4] == ["fsync", "fsync", "rename", "rename"]
+    assert steps.index("rename") >= 2, "both files before the first name"
+    assert steps[-1] == "fsync", "the names too"
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

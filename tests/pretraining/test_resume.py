@@ -177,9 +177,10 @@ def test_a_full_disk(where: str, half: Path, whole: Path, monkeypatch: pytest.Mo
             real, left = os.fsync, iter(range(5))
             patch.setattr(os, "fsync", lambda n: full() if next(left, None) is None else real(n))
         elif where == "mkdir":
-            patch.setattr(saving._Folder, "__enter__", full)
+            patch.setattr(saving, "new_folder", full)
         elif where == "rename":
-            patch.setattr(os, "rename", full)
+            replace = os.replace
+            patch.setattr(os, "replace", lambda a, b: full() if Path(b).name.startswith("state-") else replace(a, b))
         else:
             patch.setattr(saving, "write_safetensors", full)
         refused(half, "cannot (save step 15 to|write) .*No space left on device")
