@@ -20,6 +20,7 @@ from typing import Any, ClassVar
 
 from minibert import backend, guard
 from minibert.backend import Array
+from minibert.intact import Written, as_written, intact
 from minibert.operators import Operators
 
 _age = itertools.count()
@@ -154,11 +155,20 @@ class Op(ABC):
     """
 
     name: ClassVar[str]
-    """The op's name in snake_case: that of its kernel, and of its row in the tests."""
+    """The op's name in snake_case, as messages and the tests call it."""
+    kernel_name: ClassVar[str | None]
+    """The kernels that may run in this class's place (see `minibert.backend`). Not inherited."""
+    kernel_parts: ClassVar[tuple[type[Op], ...]]
+    """Other ops that this one is made of, for which the kernels stand, too."""
+    written: ClassVar[Written]
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
+    def __init_subclass__(
+        cls, *, kernel: str | None = None, kernel_parts: tuple[type[Op], ...] = (), **kwargs: Any
+    ) -> None:
         super().__init_subclass__(**kwargs)
         cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
+        cls.kernel_name, cls.kernel_parts = kernel, kernel_parts
+        cls.written = as_written(cls, "forward", "backward")
 
     def __init__(self) -> None:
         self.age = next(_age)
@@ -191,7 +201,8 @@ class Op(ABC):
         recording = _mode.grad_enabled and any(t.requires_grad for t in tensors)
         op = cls()
         op.needs = tuple(recording and t.requires_grad for t in tensors)
-        op.kernel = backend.kernel_for(cls.name, arrays)
+        if cls.kernel_name is not None and intact(cls, *cls.kernel_parts):  # else the code in the class must run
+            op.kernel = backend.kernel_for(cls.kernel_name, arrays)
         if op.kernel is None:
             result = op.forward(*arrays, **options)
         else:

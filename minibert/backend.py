@@ -209,7 +209,11 @@ CPU_KERNELS = {
     "projections": "projections",
     "softmax": "softmax",
 }
-"""Ops with a kernel for the CPU, and the module of `kernels/cpu` that holds `<op>_forward` and `<op>_backward`."""
+"""Kernels for the CPU by name, and the module of `kernels/cpu` that holds `<name>_forward` and `<name>_backward`.
+
+An op class names its kernel in its class statement, `class Gelu(Op, kernel="gelu")`; what a class is called decides
+nothing.
+"""
 
 CUDA_KERNELS = {
     "add_layer_norm": "add_layer_norm",
@@ -254,7 +258,7 @@ _switch = _Switch()
 
 
 def kernel_for(name: str, arrays: tuple[Array, ...]) -> Kernel | None:
-    """The kernel that replaces op `name` on these arrays, or None: then the explicit op runs."""
+    """The kernel `name` for these arrays, or None: then the explicit op runs."""
     if name in CPU_KERNELS and _pays(arrays):
         return _load_kernel("cpu", name)
     if name in CUDA_KERNELS and _fits_cuda(name, arrays):

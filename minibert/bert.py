@@ -17,6 +17,7 @@ from minibert import backend, ops
 from minibert.autograd import Tensor, is_grad_enabled
 from minibert.backend import Array
 from minibert.config import BertConfig
+from minibert.fusing import own_ops, plain
 from minibert.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from minibert.outputs import BertModelOutput
 from minibert.packing import PackedBatch, pack
@@ -36,13 +37,14 @@ class BertEmbeddings(Module):
     def forward(self, batch: PackedBatch) -> Tensor:
         """(T, H)."""
         words, positions, types = self.word_embeddings, self.position_embeddings, self.token_type_embeddings
-        if batch.inputs_embeds is None:
+        if batch.inputs_embeds is None and plain(Embedding, words, positions, types) and own_ops("embedding"):
             x = ops.embedding_sum(
                 words.weight, positions.weight, types.weight,
                 ids=batch.input_ids, position_ids=batch.position_ids, type_ids=batch.token_type_ids,
             )  # (T, H)  # fmt: skip
         else:
-            x = batch.inputs_embeds + types(batch.token_type_ids) + positions(batch.position_ids)  # (T, H)
+            x = words(batch.input_ids) if batch.inputs_embeds is None else batch.inputs_embeds  # (T, H)
+            x = x + types(batch.token_type_ids) + positions(batch.position_ids)  # (T, H)
         return self.dropout(self.LayerNorm(x))  # type: ignore[no-any-return]
 
 
@@ -59,13 +61,19 @@ class BertSelfAttention(Module):
 
     def forward(self, x: Tensor, starts: list[int], maps: list[list[Array]] | None) -> Tensor:
         """(T, H) to (T, H); appends this layer's attention maps to `maps` if there is such a list."""
-        layers = [(part.weight, part.bias) for part in (self.query, self.key, self.value)]
-        qkv = ops.projections(x, layers)  # (3, T, H)
+        parts = self.query, self.key, self.value
+        if plain(Linear, *parts) and own_ops("linear"):
+            qkv = ops.projections(x, [(part.weight, part.bias) for part in parts])  # (3, T, H)
+        else:
+            qkv = ops.stack([part(x) for part in parts])  # (3, T, H)
         qkv = qkv.reshape(3, x.shape[0], self.heads, self.head_size)  # (3, T, N, D)
         if maps is not None:
             maps.append(ops.attention_probabilities(qkv.data[0, ...], qkv.data[1, ...], starts))
         context = ops.self_attention(qkv, starts=starts, p=self.p, training=self.training)  # (T, N, D)
         return context.reshape(x.shape)  # (T, H): heads side by side
+
+
+_ADD_LAYER_NORM = "linear", "dropout", "layer_norm"  # what `add_layer_norm` stands for
 
 
 class ResidualDense(Module):
@@ -81,6 +89,8 @@ class ResidualDense(Module):
 
     def forward(self, h: Tensor, x: Tensor) -> Tensor:
         """(T, inputs) and (T, H), to (T, H)."""
+        if not (plain(Linear, self.dense) and plain(LayerNorm, self.LayerNorm) and own_ops(*_ADD_LAYER_NORM)):
+            return self.LayerNorm(x + ops.dropout(self.dense(h), self.p, training=self.training))  # type: ignore[no-any-return]
         product = ops.linear(h, self.dense.weight)  # (T, H); its bias goes in with the rest
         gamma, beta, eps = self.LayerNorm.weight, self.LayerNorm.bias, self.LayerNorm.eps
         return ops.add_layer_norm(product, self.dense.bias, x, gamma, beta, eps=eps, p=self.p, training=self.training)
@@ -119,7 +129,9 @@ class BertIntermediate(Module):
 
 def dense_activation(x: Tensor, dense: Linear, activation: Callable[[Tensor], Tensor]) -> Tensor:
     """activation(x W^T + b); for the exact GELU the bias goes in together with it."""
-    if activation is ops.gelu:
+    if not plain(Linear, dense):
+        return activation(dense(x))
+    if activation is ops.gelu and own_ops("linear", "gelu"):
         return ops.bias_gelu(ops.linear(x, dense.weight), dense.bias)
     return activation(ops.linear(x, dense.weight, dense.bias))
 
@@ -176,14 +188,42 @@ class BertEncoder(Module):
     def _without_tape(self, x: Tensor, starts: list[int]) -> Tensor | None:
         """All layers by the kernel for inference (kernels/cpu/encoder.py), where it applies; else None."""
         every: list[Any] = list(self.layer)
-        if is_grad_enabled() or self.training or not every or every[0].intermediate.activation is not ops.gelu:
+        if is_grad_enabled() or self.training or not every or not x.shape[0] or not _is_fusable(every):
             return None
         layers = [layer.arrays() for layer in every]
+        form = [(array.shape, array.dtype) for array in layers[0]]
+        if any([(array.shape, array.dtype) for array in layer] != form for layer in layers[1:]):
+            return None
         kernel = backend.kernel_module("encoder", [x.data, *layers[0]])
-        if kernel is None or not x.shape[0]:
+        if kernel is None or any(dtype != x.dtype for _, dtype in form):
             return None
         heads, eps = every[0].attention.self.heads, every[0].output.LayerNorm.eps
         return Tensor(kernel.encoder(x.data, starts, layers, heads=heads, eps=eps))
+
+
+def _is_fusable(layers: list[Any]) -> bool:
+    """Whether the encoder's kernel computes what these layers would: all parts the library's own, alike, not training.
+
+    Each is looked at: any of them may have been replaced, or be in training mode for its dropout alone.
+    """
+    if not own_ops("projections", "self_attention", "add_layer_norm", "bias_gelu", "gelu", *_ADD_LAYER_NORM):
+        return False
+    heads, eps = layers[0].attention.self.heads, layers[0].output.LayerNorm.eps
+    for layer in layers:
+        if not plain(BertLayer, layer) or not plain(BertAttention, layer.attention):
+            return False
+        mine, mixed, wide, back = layer.attention.self, layer.attention.output, layer.intermediate, layer.output
+        if not (plain(BertSelfAttention, mine) and plain(BertSelfOutput, mixed) and plain(BertOutput, back)):
+            return False
+        if mine.training or mixed.training or back.training or not plain(BertIntermediate, wide):
+            return False
+        if not plain(Linear, mine.query, mine.key, mine.value, mixed.dense, wide.dense, back.dense):
+            return False
+        if not plain(LayerNorm, mixed.LayerNorm, back.LayerNorm) or wide.activation is not ops.gelu:
+            return False
+        if mine.heads != heads or mixed.LayerNorm.eps != eps or back.LayerNorm.eps != eps:
+            return False
+    return True
 
 
 class BertPooler(Module):

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from minibert import backend, ops
 from minibert.autograd import Tensor
 from minibert.backend import Array
+from minibert.intact import Written, as_written
 from minibert.philox import numpy_generator
 
 _initialise = True
@@ -53,6 +54,11 @@ class Module:
     """
 
     training: bool = True
+    written: ClassVar[Written]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.written = as_written(cls, "forward", "__call__")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)

@@ -11,6 +11,7 @@ from minibert import ops
 from minibert.autograd import Tensor
 from minibert.bert import BertModel, BertPreTrainedModel, Encoded, dense_activation
 from minibert.config import BertConfig
+from minibert.fusing import own_ops, plain
 from minibert.heads.labels import sequence_loss, shaped
 from minibert.nn import LayerNorm, Linear, Module, Parameter
 from minibert.ops import IGNORE_INDEX
@@ -57,7 +58,9 @@ class BertLMPredictionHead(Module):
 
     def loss(self, x: Tensor, labels: Any) -> Tensor:
         """Mean cross-entropy of (M, H) with labels (M,), without ever holding all logits and their gradient."""
-        return ops.linear_cross_entropy(self.transform(x), self.decoder.weight, self.decoder.bias, labels)
+        if plain(BertLMPredictionHead, self) and plain(Linear, self.decoder) and own_ops("linear", "cross_entropy"):
+            return ops.linear_cross_entropy(self.transform(x), self.decoder.weight, self.decoder.bias, labels)
+        return ops.cross_entropy(self(x), labels)
 
 
 class BertOnlyMLMHead(Module):

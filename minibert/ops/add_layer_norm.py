@@ -8,7 +8,7 @@ from minibert.ops.dropout import check_probability, dropout_scale
 from minibert.philox import Key, next_key
 
 
-class AddLayerNorm(Op):
+class AddLayerNorm(Op, kernel="add_layer_norm"):
     """y = LayerNorm(residual + dropout(x + bias)), where x is the product of a dense layer, its bias not yet added.
 
     The same as four ops in a row: add, `Dropout`, add, `LayerNorm`. They are one op because they stand together at the

@@ -14,7 +14,7 @@ from minibert.ops.softmax import softmax_backward, softmax_forward
 from minibert.philox import Key, keep_mask, next_key
 
 
-class Attention(Op):
+class Attention(Op, kernel="attention"):
     """context = softmax(Q K^T / sqrt(D)) V, for each head of each sequence by itself.
 
     Tokens of all sequences lie one behind the other; sequence i owns rows starts[i]..starts[i + 1] - 1. Since a

@@ -7,7 +7,7 @@ from minibert.backend import Array, namespace
 from minibert.ops.normal import normal_cdf, normal_density
 
 
-class BiasGelu(Op):
+class BiasGelu(Op, kernel="bias_gelu"):
     """y = u Phi(u) with u = x + b.
 
     The same as an addition and a `Gelu`; one op, because this array is the widest of the model and a kernel can then

@@ -14,7 +14,7 @@ IGNORE_INDEX = -100
 """Label of a row that does not count, as everywhere in the field."""
 
 
-class CrossEntropy(Op):
+class CrossEntropy(Op, kernel="cross_entropy"):
     """loss = mean over the rows that count of  ln(sum_k exp(x_k)) - x_label.
 
     Worked out from the scores: ln of a probability that has rounded to 0 would be -inf. With no row that counts the

@@ -21,7 +21,7 @@ def dropout_scale(x: Array, p: float, key: Key) -> Array:
     return xp.astype(keep, x.dtype) / (1.0 - p)
 
 
-class Dropout(Op):
+class Dropout(Op, kernel="dropout"):
     """y = x m / (1 - p), where m is 1 with probability 1 - p and else 0.
 
     The division keeps the expectation, so nothing changes at evaluation. The mask is not stored: backward draws it

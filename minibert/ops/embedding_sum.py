@@ -10,7 +10,7 @@ from minibert.backend import Array, namespace
 from minibert.ops.embedding import check_range
 
 
-class EmbeddingSum(Op):
+class EmbeddingSum(Op, kernel="embedding_sum"):
     """y[t] = words[ids[t]] + types[type_ids[t]] + positions[position_ids[t]].
 
     The same as three `Embedding`s and two additions, without the arrays in between.

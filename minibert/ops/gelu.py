@@ -11,7 +11,7 @@ from minibert.ops.normal import normal_cdf, normal_density
 _SQRT_2_OVER_PI = math.sqrt(2.0 / math.pi)
 
 
-class Gelu(Op):
+class Gelu(Op, kernel="gelu"):
     """y = x Phi(x), with Phi the normal distribution function.
 
     Source: Hendrycks & Gimpel, "Gaussian Error Linear Units", section 2. This is what the released BERT checkpoints
@@ -28,7 +28,7 @@ class Gelu(Op):
         return dy * slope
 
 
-class GeluTanh(Op):
+class GeluTanh(Op, kernel="gelu_tanh"):
     """y = x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 
     Source: the same paper's approximation; only for configurations that ask for it ("gelu_new").

@@ -6,7 +6,7 @@ from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
 
 
-class LayerNorm(Op):
+class LayerNorm(Op, kernel="layer_norm"):
     """y = gamma (x - mean) / sqrt(var + eps) + beta, mean and variance over the last axis.
 
     The variance is the biased one (divided by H, not H - 1) and eps stands inside the root.

@@ -8,7 +8,7 @@ from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
 
 
-class Linear(Op):
+class Linear(Op, kernel="linear"):
     """y = x W^T + b.
 
     The weight is stored (out, in), as in the published checkpoints: a row of W holds what one output looks at.

@@ -11,7 +11,7 @@ from minibert.ops.cross_entropy import IGNORE_INDEX, CrossEntropy, check_labels
 from minibert.ops.linear import Linear
 
 
-class LinearCrossEntropy(Op):
+class LinearCrossEntropy(Op, kernel="linear_cross_entropy", kernel_parts=(Linear, CrossEntropy)):
     """loss = mean over the rows that count of  ln(sum_k exp(y_k)) - y_label,  y = x W^T + b.
 
     It is the one op after the other, forward and backward. What is gained by having them together is memory: 2048

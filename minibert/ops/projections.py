@@ -8,7 +8,7 @@ from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
 
 
-class Projections(Op):
+class Projections(Op, kernel="projections"):
     """y_i = x W_i^T + b_i for i = 1..n, one behind the other.
 
     Source: Vaswani et al., section 3.2.2, the products with W^Q, W^K and W^V of all heads together.

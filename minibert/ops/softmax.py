@@ -19,7 +19,7 @@ def softmax_backward(dp: Array, p: Array) -> Array:
     return p * (dp - xp.sum(dp * p, axis=-1, keepdims=True))
 
 
-class Softmax(Op):
+class Softmax(Op, kernel="softmax"):
     """Softmax over the last axis (Vaswani et al., equation 1, without the product)."""
 
     def forward(self, x: Array) -> Array:

@@ -6,7 +6,7 @@ from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
 
 
-class Tanh(Op):
+class Tanh(Op, kernel="tanh"):
     """y = tanh x."""
 
     def forward(self, x: Array) -> Array:

@@ -132,7 +132,8 @@ class _AdamFamily(Optimizer):
         return {"step": 0, "m": m, "v": v}
 
     def new_states(self, params: list[Array]) -> list[dict[str, Any]]:
-        if len({(backend.namespace(p), p.dtype, str(p.device)) for p in params}) != 1:  # CuPy's have no hash
+        kinds = {(backend.namespace(p), p.dtype, str(p.device)) for p in params}  # CuPy's have no hash
+        if len(kinds) != 1 or not _computes(self, "new_state"):
             return [self.new_state(p) for p in params]
         xp = backend.namespace(params[0])
         ends = list(accumulate(math.prod(p.shape) for p in params))
@@ -191,6 +192,10 @@ class _AdamFamily(Optimizer):
     def update_all(self, todo: list[Todo], factor: float) -> None:
         kernel = backend.kernel_module("adam", [array for p, g, _, _ in todo for array in (p, g)])
         written = [array for p, _, state, _ in todo for array in (p, state["m"], state["v"])]
+        if not _computes(self, "update"):  # a formula of the subclass's own, which no kernel knows
+            if self.loss_scaler is not None:
+                raise ValueError(f"{self.name}: loss scaling is a part of the kernel of Adam, not of another update")
+            kernel = None
         if kernel is None or not all(x.flags.c_contiguous and getattr(x.flags, "aligned", True) for x in written):
             super().update_all(todo, factor)
             return
@@ -232,6 +237,16 @@ class _AdamFamily(Optimizer):
             step=state["step"], lr=options["lr"], beta1=beta1, beta2=beta2, eps=options["eps"],
             weight_decay=options["weight_decay"], decoupled=self.decoupled, bias_correction=self.bias_correction,
         )  # fmt: skip
+
+
+_WRITTEN = {name: getattr(_AdamFamily, name).__code__ for name in ("new_state", "update")}
+_ADAM_UPDATE = adam_update.__code__
+
+
+def _computes(optimizer: _AdamFamily, method: str) -> bool:
+    """Whether a method is this file's, neither overridden nor replaced: only then may a kernel stand for it."""
+    code = getattr(getattr(optimizer, method), "__code__", None)
+    return code is _WRITTEN[method] and getattr(adam_update, "__code__", None) is _ADAM_UPDATE
 
 
 class Adam(_AdamFamily):

@@ -1,0 +1,56 @@
+"""When parts of a model may be computed as one.
+
+A fused op (`projections`, `add_layer_norm`, ...) and the encoder's kernel compute what their parts would, only faster.
+That is true of the library's own parts. Where one of them is a subclass, has a `forward` of its own, or was replaced by
+assignment, the parts themselves must run; every fused path asks here first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minibert import ops
+from minibert.autograd import Op
+from minibert.intact import intact
+from minibert.nn import Module
+from minibert.ops.add_layer_norm import AddLayerNorm
+from minibert.ops.attention import Attention
+from minibert.ops.bias_gelu import BiasGelu
+from minibert.ops.cross_entropy import CrossEntropy
+from minibert.ops.dropout import Dropout
+from minibert.ops.embedding import Embedding
+from minibert.ops.gelu import Gelu
+from minibert.ops.layer_norm import LayerNorm
+from minibert.ops.linear import Linear
+from minibert.ops.projections import Projections
+
+_CLASSES: dict[str, type[Op]] = {
+    "add_layer_norm": AddLayerNorm,
+    "bias_gelu": BiasGelu,
+    "cross_entropy": CrossEntropy,
+    "dropout": Dropout,
+    "embedding": Embedding,
+    "gelu": Gelu,
+    "layer_norm": LayerNorm,
+    "linear": Linear,
+    "projections": Projections,
+    "self_attention": Attention,
+}
+_OWN = {name: (getattr(ops, name), cls) for name, cls in _CLASSES.items()}
+
+
+def own_ops(*names: str) -> bool:
+    """Whether these functions of `minibert.ops`, and the op behind each, are the library's own."""
+    for name in names:
+        function, cls = _OWN[name]
+        if getattr(ops, name) is not function or not intact(cls):
+            return False
+    return True
+
+
+def plain(kind: type[Module], *modules: Any) -> bool:
+    """Whether each of `modules` is of exactly this kind and computes what the kind's `forward` says."""
+    for module in modules:
+        if type(module) is not kind or "forward" in vars(module):
+            return False
+    return intact(kind)
