@@ -11,51 +11,36 @@ The tape is freed as it is used. Arrays that an op saves are read-only until the
 from __future__ import annotations
 
 import itertools
-import threading
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from minibert import backend, guard
 from minibert.backend import Array
 from minibert.intact import Written, as_written, intact
+from minibert.modes import Mode
 from minibert.operators import Operators
 
 _age = itertools.count()
 
 
-class _Mode(threading.local):
-    grad_enabled = True
-
-
-_mode = _Mode()
+_grad = Mode("grad", True)
 
 
 def is_grad_enabled() -> bool:
-    """Whether ops are noted on the tape in this thread."""
-    return _mode.grad_enabled
+    """Whether ops are noted on the tape here (in this thread, or asyncio task)."""
+    return bool(_grad.get())
 
 
-@contextmanager
-def _grad_mode(enabled: bool) -> Iterator[None]:
-    before = _mode.grad_enabled
-    _mode.grad_enabled = enabled
-    try:
-        yield
-    finally:
-        _mode.grad_enabled = before
-
-
-def no_grad() -> Any:
+def no_grad(function: Any = None) -> Any:
     """Context manager or decorator: nothing is noted on the tape inside, so nothing is kept for a backward pass."""
-    return _grad_mode(False)
+    return _grad.block("no_grad", False, function)
 
 
-def enable_grad() -> Any:
+def enable_grad(function: Any = None) -> Any:
     """Context manager or decorator: the tape runs inside, also within `no_grad()`."""
-    return _grad_mode(True)
+    return _grad.block("enable_grad", True, function)
 
 
 class Tensor(Operators):
@@ -198,7 +183,7 @@ class Op(ABC):
         """Run the op on tensors (or arrays, or numbers), noting it on the tape if any input wants a gradient."""
         tensors = tuple(x if isinstance(x, Tensor) else Tensor(x) for x in inputs)
         arrays = tuple(t.data for t in tensors)
-        recording = _mode.grad_enabled and any(t.requires_grad for t in tensors)
+        recording = _grad.state.get()[0] and any(t.requires_grad for t in tensors)
         op = cls()
         op.needs = tuple(recording and t.requires_grad for t in tensors)
         if cls.kernel_name is not None and intact(cls, *cls.kernel_parts):  # else the code in the class must run

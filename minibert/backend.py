@@ -11,12 +11,12 @@ import importlib
 import inspect
 import math
 import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
+
+from minibert.modes import Mode
 
 Array: TypeAlias = Any
 """An array of NumPy, CuPy or another library of the array API standard; the standard defines no type for them."""
@@ -243,14 +243,14 @@ such inputs never has to load Numba, which takes longer than all its arithmetic.
 """
 
 
-class _Switch(threading.local):
+class _Switch:
     """Where kernels run: the variable MINIBERT_KERNELS says "auto" (from `SMALL` numbers on), "always" or "never"."""
 
     def __init__(self) -> None:
         mode = os.environ.get("MINIBERT_KERNELS", "auto")
         if mode not in ("auto", "always", "never"):
             raise ValueError(f"MINIBERT_KERNELS must be auto, always or never, got {mode!r}")
-        self.on = mode != "never"
+        self.on = Mode("kernels", mode != "never")
         self.smallest = 0 if mode == "always" else SMALL
 
 
@@ -277,14 +277,14 @@ def kernel_module(name: str, arrays: Sequence[Array]) -> Any | None:
 
 def _pays(arrays: Sequence[Array]) -> bool:
     """Whether kernels are on, and for such arrays, on the CPU."""
-    if not _switch.on or not all(isinstance(x, np.ndarray) for x in arrays):
+    if not _switch.on.get() or not all(isinstance(x, np.ndarray) for x in arrays):
         return False
     return arrays[0].dtype in (np.float32, np.float64) and sum(x.size for x in arrays) >= _switch.smallest
 
 
 def _fits_cuda(name: str, arrays: Sequence[Array]) -> bool:
     """Whether kernels are on, and for such arrays, on a GPU. There they compute in float32 whatever the size."""
-    if not _switch.on or any(isinstance(x, np.ndarray) or device_of(x) != "cuda" for x in arrays):
+    if not _switch.on.get() or any(isinstance(x, np.ndarray) or device_of(x) != "cuda" for x in arrays):
         return False
     return bool(_cuda().fits(name, arrays))
 
@@ -297,14 +297,9 @@ def _load_kernel(device: str, name: str) -> Kernel:
     return Kernel(forward, backward, asks_needs="needs" in inspect.signature(forward).parameters)
 
 
-@contextmanager
-def kernels_off() -> Iterator[None]:
-    """Context manager: every op runs its explicit forward and backward inside."""
-    before, _switch.on = _switch.on, False
-    try:
-        yield
-    finally:
-        _switch.on = before
+def kernels_off(function: Any = None) -> Any:
+    """Context manager or decorator: every op runs its explicit forward and backward inside."""
+    return _switch.on.block("kernels_off", False, function)
 
 
 MATMUL_PRECISIONS = ("highest", "medium")
