@@ -5,38 +5,39 @@ Names and defaults are those of published config.json files.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import math
-import os
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
+from minibert.activations import ACTIVATIONS
 from minibert.autograd import Tensor
-from minibert.ops import gelu, relu, tanh
+from minibert.config_checks import CHECKS, OUTPUTS, by_number, numbered
+from minibert.number_like import as_int
+from minibert.options import unknown_option
+from minibert.paths import StrPath, as_path
+
+__all__ = ["ACTIVATIONS", "BertConfig"]
+
+# Settings of transformers without a meaning here: `BertConfig(use_cache=False)` keeps them in `extra`.
+_OF_TRANSFORMERS = frozenset((
+    "add_cross_attention", "architectures", "attn_implementation", "bos_token_id", "chunk_size_feed_forward",
+    "dtype", "eos_token_id", "finetuning_task", "gradient_checkpointing", "is_decoder", "is_encoder_decoder",
+    "name_or_path", "output_past", "position_embedding_type", "pruned_heads", "sep_token_id",
+    "task_specific_params", "tokenizer_class", "torch_dtype", "torchscript", "transformers_version",
+    "use_bfloat16", "use_cache", "_attn_implementation", "_name_or_path",
+))  # fmt: skip
+_PROPERTIES = frozenset(("num_labels", "label2id"))
 
 
-def gelu_tanh(x: Tensor) -> Tensor:
-    """The GELU's approximation with tanh; a function with a name, so that a model that holds it can be pickled."""
-    return gelu(x, approximate="tanh")
-
-
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "gelu": gelu,
-    "gelu_new": gelu_tanh,
-    "gelu_pytorch_tanh": gelu_tanh,
-    "relu": relu,
-    "tanh": tanh,
-}
-"""`hidden_act` by name. "gelu" is the exact one, with erf."""
-
-_OUTPUTS = {"output_hidden_states": False, "output_attentions": False, "return_dict": True}
-_PROBLEM_TYPES = (None, "regression", "single_label_classification", "multi_label_classification")
-
-
-@dataclass(kw_only=True)
+@dataclass(init=False)
 class BertConfig:
     """Sizes and settings of a BERT; the defaults are bert-base-uncased's, as in the published configurations.
+
+    Every value is checked when it is set, here or later by assignment, and what must fit together (hidden_size and
+    num_attention_heads, the labels' numbers) when a model is made of it or it is saved (`validate`).
 
     Attributes:
         vocab_size: V.
@@ -46,178 +47,285 @@ class BertConfig:
         intermediate_size: F, the width inside the feed-forward part.
         hidden_act: a key of `ACTIVATIONS`.
         max_position_embeddings: the longest sequence.
-        num_labels: how many labels a classification head has; if 0, as many as `id2label` names, or 2.
-        id2label: their names, by the numbers 0 to num_labels - 1; LABEL_0, LABEL_1, ... if there are not as many.
+        id2label: names of a classification head's labels, by the numbers 0, 1, ...; `num_labels` is how many they are
+            and `label2id` the way back. All three can be set, and the other two follow: a new `num_labels` names them
+            LABEL_0, LABEL_1, ... Where both a number and names are given here and differ, the number wins, because it
+            is what the weights of published checkpoints were made with. 2 labels if nothing is given.
         problem_type: which loss `BertForSequenceClassification` takes; worked out from the labels if None.
         output_hidden_states, output_attentions, return_dict: what a call of the model that does not say so itself
             returns: these too, and an output object (or a tuple, if False).
         extra: keys of a config.json that mean nothing here; kept, and written back.
 
     Raises:
-        ValueError: values that no BERT can have, or that this library does not build.
+        ValueError: values that no BERT can have, or that this library does not build; unknown names. (Beside
+            `model_type` every name is known: `BertConfig(**config.to_dict())` keeps what a file brought along.)
     """
 
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    max_position_embeddings: int = 512
-    type_vocab_size: int = 2
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-12
-    pad_token_id: int | None = 0
-    classifier_dropout: float | None = None
-    tie_word_embeddings: bool = True
-    num_labels: int = 0
-    id2label: dict[int, str] = field(default_factory=dict)
-    problem_type: str | None = None
-    output_hidden_states: bool = False
-    output_attentions: bool = False
-    return_dict: bool = True
-    extra: dict[str, Any] = field(default_factory=dict)
+    model_type: ClassVar[str] = "bert"
 
-    def __post_init__(self) -> None:
-        self.id2label = _by_number(self.id2label)
-        if self.num_labels == 0:
-            self.num_labels = len(self.id2label) or 2
-        self._check()
-        if len(self.id2label) != self.num_labels:  # num_labels wins: it is what the weights were made with
-            self.id2label = {i: f"LABEL_{i}" for i in range(self.num_labels)}
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    hidden_act: str
+    hidden_dropout_prob: float
+    attention_probs_dropout_prob: float
+    max_position_embeddings: int
+    type_vocab_size: int
+    initializer_range: float
+    layer_norm_eps: float
+    pad_token_id: int | None
+    classifier_dropout: float | None
+    tie_word_embeddings: bool
+    id2label: dict[int, str]
+    problem_type: str | None
+    output_hidden_states: bool
+    output_attentions: bool
+    return_dict: bool
+    extra: dict[str, Any]
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int = 30522,
+        hidden_size: int = 768,
+        num_hidden_layers: int = 12,
+        num_attention_heads: int = 12,
+        intermediate_size: int = 3072,
+        hidden_act: str = "gelu",
+        hidden_dropout_prob: float = 0.1,
+        attention_probs_dropout_prob: float = 0.1,
+        max_position_embeddings: int = 512,
+        type_vocab_size: int = 2,
+        initializer_range: float = 0.02,
+        layer_norm_eps: float = 1e-12,
+        pad_token_id: int | None = 0,
+        classifier_dropout: float | None = None,
+        tie_word_embeddings: bool = True,
+        num_labels: int | None = None,
+        id2label: Mapping[Any, str] | None = None,
+        label2id: Mapping[str, int] | None = None,
+        problem_type: str | None = None,
+        output_hidden_states: bool = False,
+        output_attentions: bool = False,
+        return_dict: bool = True,
+        extra: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> None:
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.num_hidden_layers = num_hidden_layers
+        self.num_attention_heads = num_attention_heads
+        self.intermediate_size = intermediate_size
+        self.hidden_act = hidden_act
+        self.hidden_dropout_prob = hidden_dropout_prob
+        self.attention_probs_dropout_prob = attention_probs_dropout_prob
+        self.max_position_embeddings = max_position_embeddings
+        self.type_vocab_size = type_vocab_size
+        self.initializer_range = initializer_range
+        self.layer_norm_eps = layer_norm_eps
+        self.pad_token_id = pad_token_id
+        self.classifier_dropout = classifier_dropout
+        self.tie_word_embeddings = tie_word_embeddings
+        self.problem_type = problem_type
+        self.output_hidden_states = output_hidden_states
+        self.output_attentions = output_attentions
+        self.return_dict = return_dict
+        self.extra = {**(extra or {}), **_known(others)}
+        self.id2label = id2label or numbered(2)  # type: ignore[assignment]
+        if label2id and not id2label:
+            self.label2id = label2id
+        if num_labels:  # 0 stands for "not said" in some files
+            self.num_labels = num_labels
+        self.validate()
+
+    # --- labels: id2label is the one place where they are kept -------------------------------------------------------
+
+    @property
+    def num_labels(self) -> int:
+        """How many labels a classification head has."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, number: int) -> None:
+        number = as_int("num_labels", number, least=1)
+        if number != len(self.id2label):
+            self.id2label = numbered(number)
 
     @property
     def label2id(self) -> dict[str, int]:
         """Label numbers by name."""
         return {label: i for i, label in self.id2label.items()}
 
+    @label2id.setter
+    def label2id(self, numbers: Mapping[str, int]) -> None:
+        if not isinstance(numbers, Mapping):
+            raise ValueError(f"label2id must map names to numbers, got {numbers!r}")
+        named = {number: name for name, number in numbers.items()}
+        if len(named) != len(numbers):
+            raise ValueError(f"label2id gives one number to several names: {dict(numbers)!r}")
+        self.id2label = by_number(named, "label2id")
+
+    # --- checks -----------------------------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in CHECKS:
+            value = CHECKS[name](name, value)
+        elif name in _OF_TRANSFORMERS:
+            self.extra = {**self.extra, name: value}
+            return
+        elif type(self) is BertConfig and name not in _PROPERTIES:  # a subclass may have settings of its own
+            raise AttributeError(
+                unknown_option("BertConfig", name, self.setting_names()) + " (settings of your own go into .extra)"
+            )
+        object.__setattr__(self, name, value)
+
+    def validate(self) -> None:
+        """Raise ValueError where single values are possible but do not fit together."""
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
+            )
+        for name in ("id2label", "extra"):  # once more: a dict can be changed in place
+            if (checked := CHECKS[name](name, getattr(self, name))) != getattr(self, name):
+                setattr(self, name, checked)
+
+    @classmethod
+    def setting_names(cls) -> frozenset[str]:
+        """The names of all settings, those of the labels included."""
+        return frozenset(one.name for one in dataclasses.fields(cls)) - {"extra"} | {"num_labels", "label2id"}
+
+    # --- what the model needs ----------------------------------------------------------------------------------------
+
     @property
     def head_size(self) -> int:
         """D = H / N."""
         return self.hidden_size // self.num_attention_heads
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> BertConfig:
-        """A configuration from the contents of a config.json; `overrides` replace single values.
-
-        Raises:
-            ValueError: an override that is no field, or a value that is not possible.
-        """
-        known = {f.name for f in dataclasses.fields(cls)} - {"extra"}
-        if unknown := sorted(overrides.keys() - known):
-            raise ValueError(
-                f"unknown configuration value {', '.join(unknown)}; BertConfig knows {', '.join(sorted(known))}"
-            )
-        if (kind := values.get("model_type", "bert")) != "bert":
-            raise ValueError(f"this is a configuration of a {kind!r} model, not of a BERT")
-        merged = {**values, **overrides}
-        labels = merged.get("id2label") or {}
-        if "num_labels" in overrides and "id2label" not in overrides and len(labels) != overrides["num_labels"]:
-            labels = {}
-        merged["id2label"] = labels
-        own = {name: value for name, value in merged.items() if name in known}
-        made_here = known | {"label2id", "model_type"}
-        extra = {name: value for name, value in values.items() if name not in made_here}
-        return cls(**own, extra=extra)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        name_or_folder: str | os.PathLike[str],
-        *,
-        revision: str | None = None,
-        cache_dir: str | os.PathLike[str] | None = None,
-        local_files_only: bool = False,
-        **overrides: Any,
-    ) -> BertConfig:
-        """The configuration of a published model, from a folder or by its name on the hub.
-
-        Args:
-            name_or_folder, revision, cache_dir, local_files_only: see `minibert.checkpoint.resolve`.
-            overrides: replace single values.
-
-        Raises:
-            ValueError: nothing there, not readable, not a BERT's, or as `from_dict`.
-        """
-        from minibert.checkpoint import CONFIG_FILES, read_config, resolve
-
-        where = {"revision": revision, "cache_dir": cache_dir, "local_files_only": local_files_only}
-        return cls.from_dict(read_config(resolve(name_or_folder, files=CONFIG_FILES, **where)), **overrides)  # type: ignore[arg-type]
-
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Write config.json into `folder`, which is made if it does not exist.
-
-        Raises:
-            ValueError: the folder cannot be written.
-        """
-        from minibert.checkpoint import write_config
-
-        write_config(folder, self.to_dict())
-
-    def to_dict(self) -> dict[str, Any]:
-        """The contents of a config.json: the fields, and what came along in `extra`."""
-        values = {
-            f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("extra", "num_labels")
-        }
-        values["id2label"] = {str(i): label for i, label in self.id2label.items()}
-        values["label2id"] = self.label2id
-        for name, usual in _OUTPUTS.items():
-            if values[name] == usual:
-                del values[name]  # published files name them only where they are unusual
-        return {**self.extra, **values, "model_type": "bert"}
 
     @property
     def activation(self) -> Callable[[Tensor], Tensor]:
         """The function that `hidden_act` names."""
         return ACTIVATIONS[self.hidden_act]
 
-    def _check(self) -> None:
-        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
-                     "max_position_embeddings", "type_vocab_size", "num_labels"):  # fmt: skip
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
-            )
-        if self.hidden_act not in list(ACTIVATIONS):  # a list, since a wrong value may be one that cannot be a key
-            raise ValueError(f"unknown hidden_act {self.hidden_act!r}; expected one of {', '.join(ACTIVATIONS)}")
-        for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout"):
-            value = getattr(self, name)
-            if name == "classifier_dropout" and value is None:
-                continue
-            if not isinstance(value, (int, float)) or not 0.0 <= value < 1.0:
-                raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
-        for name in ("initializer_range", "layer_norm_eps"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
-                raise ValueError(f"{name} must be a finite number, 0 or more, got {value!r}")
-        for name in ("tie_word_embeddings", *_OUTPUTS):
-            if not isinstance(getattr(self, name), bool):
-                raise ValueError(f"{name} must be true or false, got {getattr(self, name)!r}")
-        if self.problem_type not in _PROBLEM_TYPES:
-            raise ValueError(f"unknown problem_type {self.problem_type!r}; expected one of {_PROBLEM_TYPES}")
-        if self.extra.get("position_embedding_type", "absolute") != "absolute":
-            raise ValueError(
-                f"position_embedding_type {self.extra['position_embedding_type']!r}: only 'absolute' is built"
-            )
-        if self.extra.get("is_decoder") or self.extra.get("add_cross_attention"):
-            raise ValueError("is_decoder / add_cross_attention: BERT is an encoder, decoders are not built")
+    # --- from and to dictionaries and files --------------------------------------------------------------------------
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> Self:
+        """A configuration from the contents of a config.json; `overrides` replace single values.
+
+        Raises:
+            ValueError: an override that is no field, or a value that is not possible.
+        """
+        known = cls.setting_names()
+        if unknown := sorted(overrides.keys() - known):
+            raise ValueError(unknown_option("BertConfig", unknown[0], known))
+        labels = {"num_labels", "id2label", "label2id"}
+        kept = {name: value for name, value in values.items() if not (labels & overrides.keys() and name in labels)}
+        if "num_labels" in overrides and len(values.get("id2label") or {}) == overrides["num_labels"]:
+            kept["id2label"] = values["id2label"]  # as many as before: they keep their names
+        return cls(**{"model_type": "bert", **kept, **overrides})
+
+    @classmethod
+    def from_pretrained(cls, name_or_folder: StrPath, **options: Any) -> Self:
+        """The configuration of a published model, from a folder (or a JSON file) or by its name on the hub.
+
+        Args:
+            name_or_folder: see `minibert.checkpoint.resolve`.
+            options: those of `minibert.checkpoint.HubOptions` (revision, token, subfolder, ...); all others replace
+                single values.
+
+        Raises:
+            ValueError: nothing there, not readable, not a BERT's, or as `from_dict`.
+        """
+        from minibert.checkpoint import CONFIG_FILES, HubOptions, read_config, resolve
+
+        hub, overrides = HubOptions.split(options)
+        if unknown := sorted(overrides.keys() - cls.setting_names()):
+            known = [*cls.setting_names(), *(one.name for one in dataclasses.fields(HubOptions))]
+            raise ValueError(unknown_option("BertConfig.from_pretrained", unknown[0], known))
+        if not hub and str(name_or_folder).endswith(".json") and as_path(name_or_folder).is_file():
+            return cls.from_dict(cls.from_json_file(name_or_folder).to_dict(), **overrides)
+        return cls.from_dict(read_config(resolve(name_or_folder, files=CONFIG_FILES, **hub)), **overrides)
+
+    @classmethod
+    def from_json_file(cls, path: StrPath) -> Self:
+        """A configuration from a JSON file of any name, such as Google's bert_config.json.
+
+        Raises:
+            ValueError: it cannot be read, is not a JSON object, or not a BERT's.
+        """
+        from minibert.checkpoint.config_file import read_config_file
+
+        return cls.from_dict(read_config_file(as_path(path)))
+
+    def save_pretrained(self, folder: StrPath) -> None:
+        """Write config.json into `folder`, which is made if it does not exist.
+
+        Raises:
+            ValueError: the folder cannot be written, or values that do not fit together.
+        """
+        from minibert.checkpoint import write_config
+
+        write_config(folder, self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The contents of a config.json: the fields, and what came along in `extra`.
+
+        Raises:
+            ValueError: values that do not fit together.
+        """
+        self.validate()
+        values = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name != "extra"}
+        values["id2label"] = {str(i): label for i, label in self.id2label.items()}
+        values["label2id"] = self.label2id
+        for name, usual in OUTPUTS.items():
+            if values[name] == usual:
+                del values[name]  # published files name them only where they are unusual
+        return {**copy.deepcopy(self.extra), **values, "model_type": self.model_type}
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """What of `to_dict` differs from the defaults, with `model_type`."""
+        usual = type(self)().to_dict()
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if name == "model_type" or name not in usual or value != usual[name]
+        }
+
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """`to_diff_dict` (or, with use_diff=False, `to_dict`) as JSON with sorted keys and a line break at the end."""
+        content = self.to_diff_dict() if use_diff else self.to_dict()
+        return json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    def to_json_file(self, path: StrPath, use_diff: bool = True) -> None:
+        """Write `to_json_string` to a file, which appears whole or not at all.
+
+        Raises:
+            ValueError: it cannot be written.
+        """
+        from minibert.checkpoint.config_file import write_text_file
+
+        write_text_file(as_path(path), self.to_json_string(use_diff))
+
+    def update(self, values: Mapping[str, Any]) -> None:
+        """Set several values at once; nothing is changed if one of them is not possible.
+
+        Raises:
+            ValueError: as for single values; unknown names.
+        """
+        changed = type(self).from_dict(self.to_dict(), **values)
+        for one in dataclasses.fields(self):
+            setattr(self, one.name, getattr(changed, one.name))
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)  # labels and extra are dicts that can be changed in place
 
 
-def _by_number(labels: Any) -> dict[int, str]:
-    """Names by the numbers 0, 1, ...; config.json can have only strings as keys.
-
-    Raises:
-        ValueError: not numbers to names, or the numbers leave gaps, so that an answer of the model had no name.
-    """
-    try:
-        named = {int(i): str(label) for i, label in labels.items()}
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(f"id2label must map numbers to names, got {labels!r}") from None
-    if named.keys() != set(range(len(named))):
-        raise ValueError(f"id2label must name the labels 0 to {len(named) - 1}, got the numbers {list(named)[:8]}")
-    return named
+def _known(others: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the constructor's other arguments goes into `extra`; ValueError for what nobody knows."""
+    if (kind := others.get("model_type") or "bert") != "bert":
+        raise ValueError(f"this is a configuration of a {kind!r} model, not of a BERT")
+    if "model_type" not in others and (unknown := sorted(others.keys() - _OF_TRANSFORMERS)):
+        raise ValueError(unknown_option("BertConfig", unknown[0], BertConfig.setting_names()))
+    return {name: value for name, value in others.items() if name != "model_type"}

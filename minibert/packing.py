@@ -28,7 +28,7 @@ class PackedBatch:
         input_ids: (T,), or None when embeddings were given.
         inputs_embeds: (T, H), or None.
         token_type_ids: (T,).
-        position_ids: (T,); a token keeps the position it has in the padded row.
+        position_ids: (T,); by default counted from each row's first token, with holes counted too.
     """
 
     B: int
@@ -57,11 +57,14 @@ class PackedBatch:
         return x.reshape(self.B, self.S, *x.shape[1:])
 
     def first_tokens(self, x: Tensor) -> Tensor:
-        """(T, H) to (B, H): what stands at position 0 of each sequence; zeros where the mask hides that position."""
-        begins = np.asarray(self.starts[:-1])
-        shown = np.isin(np.arange(self.B) * self.S, self.places)
-        first = ops.take_rows(x, begins[shown])
-        return first if shown.all() else ops.place_rows(first, np.flatnonzero(shown), self.B)
+        """(T, H) to (B, H): the first token of each sequence, wherever it stands in the padded row.
+
+        A row without any token has no states, and zeros stand for its first.
+        """
+        starts = np.asarray(self.starts)
+        filled = starts[1:] > starts[:-1]  # (B,)
+        first = ops.take_rows(x, starts[:-1][filled])
+        return first if filled.all() else ops.place_rows(first, np.flatnonzero(filled), self.B)
 
     def unpack_maps(self, maps: list[Any]) -> Tensor:
         """Attention maps, one (N, L, L) for each sequence, to (B, N, S, S), zeros where a pad is involved."""
@@ -88,7 +91,8 @@ def pack(
         input_ids: (B, S) integers in 0..V-1.
         attention_mask: (B, S), 1 for tokens and 0 for pads; all ones if None. Holes are allowed.
         token_type_ids: (B, S) integers; all zero if None.
-        position_ids: (B, S) integers; 0, 1, ..., S - 1 in each row if None.
+        position_ids: (B, S) integers; if None, 0, 1, 2, ... from each row's first token on, so that padding on the left
+            and on the right gives the same states. A hole behind the first token counts.
         inputs_embeds: (B, S, H) numbers or Tensor, in place of input_ids.
 
     Raises:
@@ -110,7 +114,9 @@ def pack(
     places = np.flatnonzero(shown)
     starts = [0, *np.cumsum(shown.sum(axis=1)).tolist()]
     positions = (
-        np.tile(np.arange(S), (B, 1)) if position_ids is None else _like_ids(position_ids, "position_ids", (B, S))
+        np.arange(S) - shown.argmax(axis=1)[:, None]  # (B, S); negative only before the first token, at pads
+        if position_ids is None
+        else _like_ids(position_ids, "position_ids", (B, S))
     )
     types = (
         np.zeros((B, S), np.int64) if token_type_ids is None else _like_ids(token_type_ids, "token_type_ids", (B, S))

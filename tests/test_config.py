@@ -50,8 +50,8 @@ def test_labels_without_their_number() -> None:
     [
         ({"hidden_size": 10, "num_attention_heads": 3}, "not a multiple"),
         ({"hidden_act": "swoosh"}, "unknown hidden_act 'swoosh'; expected one of gelu"),
-        ({"vocab_size": 0}, "vocab_size must be a positive integer, got 0"),
-        ({"num_hidden_layers": "12"}, "num_hidden_layers must be a positive integer, got '12'"),
+        ({"vocab_size": 0}, "vocab_size must be an integer of at least 1, got 0"),
+        ({"num_hidden_layers": "12"}, "num_hidden_layers must be an integer of at least 1, got '12'"),
         ({"hidden_dropout_prob": 1.0}, r"hidden_dropout_prob must lie in \[0, 1\)"),
         ({"position_embedding_type": "relative_key"}, "only 'absolute'"),
         ({"is_decoder": True}, "decoder"),
@@ -60,7 +60,7 @@ def test_labels_without_their_number() -> None:
         ({"id2label": {"a": "b"}}, "id2label"),
         ({"id2label": {"1": "bad", "2": "good"}}, r"labels 0 to 1, got the numbers \[1, 2\]"),
         ({"hidden_act": ["gelu"]}, r"unknown hidden_act \['gelu'\]"),
-        ({"layer_norm_eps": "1e-12"}, "layer_norm_eps must be a finite number, 0 or more, got '1e-12'"),
+        ({"layer_norm_eps": "1e-12"}, "layer_norm_eps must be a finite number of at least 0, got '1e-12'"),
         ({"layer_norm_eps": -1e-12}, "layer_norm_eps must be"),
         ({"initializer_range": None}, "initializer_range must be"),
         ({"return_dict": None}, "return_dict must be true or false, got None"),
@@ -73,7 +73,7 @@ def test_nonsense_is_refused(values: dict[str, Any], message: str) -> None:
 
 
 def test_an_override_that_is_no_field() -> None:
-    with pytest.raises(ValueError, match="unknown configuration value hiden_size"):
+    with pytest.raises(ValueError, match="BertConfig has no option 'hiden_size'; did you mean 'hidden_size'"):
         BertConfig.from_dict({}, hiden_size=3)
 
 

@@ -1,6 +1,6 @@
 """Checkpoints: finding them (a folder or the hub), reading them whatever their age, and writing them.
 
-hub                where a checkpoint lies
+hub                where a checkpoint lies; repository fetches it, contents says what is there instead
 config_file        its config.json
 weights            its tensors: safetensors_file, or torch_bin
 names              which tensor is which parameter
@@ -17,7 +17,7 @@ from minibert.checkpoint.average import average
 from minibert.checkpoint.config_file import read_config
 from minibert.checkpoint.convert import Conversion, convert, guess_architecture
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning
-from minibert.checkpoint.hub import CONFIG_FILES, TOKENIZER_FILES, WEIGHT_FILES, resolve
+from minibert.checkpoint.hub import CONFIG_FILES, TOKENIZER_FILES, WEIGHT_FILES, HubOptions, resolve
 from minibert.checkpoint.load import LoadingInfo, load_config, load_model
 from minibert.checkpoint.names import NameMap, match_names, modern_name
 from minibert.checkpoint.save import save_model, write_config
@@ -31,6 +31,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointWarning",
     "Conversion",
+    "HubOptions",
     "LoadingInfo",
     "NameMap",
     "Staging",

@@ -3,42 +3,106 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from minibert.checkpoint.contents import files_below, other_place, some
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning, one_line
+from minibert.checkpoint.staging import Staging
+from minibert.file_kind import instead_of
+from minibert.number_like import is_int
+from minibert.paths import StrPath, as_path, read_text
 
-__all__ = ["read_config", "relabel", "settle_labels"]
+__all__ = ["read_config", "read_config_file", "read_json_object", "relabel", "settle_labels", "write_text_file"]
 
 
-def read_config(folder: str | os.PathLike[str]) -> dict[str, Any]:
-    """config.json of `folder`.
+def read_config(folder: StrPath) -> dict[str, Any]:
+    """config.json of `folder`; see `read_config_file`.
+
+    Raises:
+        CheckpointError: there is none, with the place where it may be; or as `read_config_file`.
+    """
+    path = as_path(folder) / "config.json"
+    if not path.exists():
+        raise CheckpointError(_no_config(path))
+    return read_config_file(path)
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """The settings of a configuration in JSON.
 
     A missing or empty `model_type` is taken for BERT's: files of the first years do not have it.
 
     Raises:
-        CheckpointError: no such file, not JSON, not a JSON object, or another `model_type` than "bert".
+        CheckpointError: it cannot be read, not JSON, not a JSON object, or another `model_type` than "bert".
     """
-    path = Path(folder) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"there is no {path}; expected a BERT configuration beside the weights") from error
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {one_line(error)}") from error
-    except ValueError as error:  # bad JSON and bad UTF-8
-        raise CheckpointError(f"{path} is not JSON: {one_line(error)}") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"{path} holds a JSON {type(config).__name__}; expected an object of settings")
+    config = read_json_object(path)
     kind = config.get("model_type")
-    if kind not in (None, "bert"):
-        raise CheckpointError(f'{path} has model_type {kind!r}; minibert reads BERT only ("bert", or none given)')
-    if kind is None:
+    if kind not in (None, "", "bert"):
+        raise CheckpointError(
+            f'{path} has model_type {kind!r}; minibert reads BERT only ("bert", or none given): use a BERT checkpoint, '
+            f"or a library that has {kind!r}"
+        )
+    if not kind:
         config.pop("model_type", None)
     return config
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON file that holds one object.
+
+    Raises CheckpointError with the cause: no such file, not readable, not UTF-8, not JSON but something that is
+    recognised (`minibert.file_kind`), not an object.
+    """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; expected a file")
+    try:
+        if wrong := instead_of(path):
+            raise CheckpointError(f"{path} is not JSON: {wrong}")
+        content = json.loads(read_text(path), parse_constant=_no_constant)
+    except CheckpointError:
+        raise
+    except FileNotFoundError as error:
+        raise CheckpointError(f"there is no {path}; expected a JSON file") from error
+    except OSError as error:
+        reason = one_line(error.strerror or error)
+        raise CheckpointError(f"{path} cannot be read: {reason}; check its permissions") from error
+    except (ValueError, RecursionError) as error:  # bad JSON and bad UTF-8
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else one_line(error)
+        raise CheckpointError(f"{path} is not JSON: {reason}; mend it or download it again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds a JSON {type(content).__name__}; expected an object of settings")
+    return content
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is no number of JSON")
+
+
+def _no_config(path: Path) -> str:
+    """What to say where there is no config.json: is it in a subfolder, or under Google's name?"""
+    message = f"there is no {path}; expected a BERT configuration beside the weights"
+    if not path.parent.is_dir():
+        return message
+    names = files_below(path.parent)
+    if place := other_place(names, path.name):
+        return f"{message}; there is one in {place!r}: pass subfolder={place!r}"
+    if "bert_config.json" in names:
+        return f"{message}; bert_config.json is Google's name for it: copy it to config.json"
+    return f"{message}; found {some([name for name in names if '/' not in name])}"
+
+
+def write_text_file(path: Path, text: str) -> None:
+    """Write a file, whole or not at all. Raises CheckpointError if it cannot be written."""
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; expected the name of a file to write")
+    try:
+        with Staging(path.parent) as stage:
+            stage.open(path.name).write(text.encode())
+    except OSError as error:
+        raise CheckpointError(f"cannot write {path}: {one_line(error.strerror or error)}") from error
 
 
 def settle_labels(config: Mapping[str, Any], rows: int | None) -> dict[str, Any]:
@@ -50,7 +114,7 @@ def settle_labels(config: Mapping[str, Any], rows: int | None) -> dict[str, Any]
     """
     settled = dict(config)
     number, names = settled.get("num_labels"), settled.get("id2label")
-    if not isinstance(number, int) or not isinstance(names, Mapping) or len(names) == number:
+    if number is None or not is_int(number) or not isinstance(names, Mapping) or len(names) == number:
         return settled
     if rows == len(names):
         settled["num_labels"] = rows

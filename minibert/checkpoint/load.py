@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, cast
 
@@ -29,9 +29,11 @@ from numpy.typing import NDArray
 from minibert.checkpoint.config_file import read_config, relabel, settle_labels
 from minibert.checkpoint.consistent import read_consistently
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning
-from minibert.checkpoint.hub import CONFIG_FILES, WEIGHT_FILES, resolve
+from minibert.checkpoint.hub import CONFIG_FILES, WEIGHT_FILES, HubOptions, resolve
 from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT, NameMap, is_head, is_known_part, match_names
 from minibert.checkpoint.weights import Weights, read_weights
+from minibert.number_like import is_int
+from minibert.options import unknown_option
 
 if TYPE_CHECKING:
     from minibert.bert import BertPreTrainedModel
@@ -79,20 +81,18 @@ def load_config(folder: Path, weights: Weights, overrides: Mapping[str, Any]) ->
 
 
 def _overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    import dataclasses
-
     from minibert.config import BertConfig
 
-    known = {one.name for one in dataclasses.fields(BertConfig)} | {"num_labels", "id2label", "label2id"}
+    known = BertConfig.setting_names()
     for name in overrides:
         if name not in known and name not in settings:
-            raise CheckpointError(
-                f"from_pretrained got {name!r}, which is neither an option of it nor a setting of BertConfig"
-            )
+            own = ("config", "dtype", "strict", "ignore_mismatched_sizes", "output_loading_info")
+            close = [*known, *own, *(one.name for one in fields(HubOptions))]
+            raise CheckpointError(unknown_option("from_pretrained", name, close))
     changed = {**settings, **overrides}
-    if isinstance(overrides.get("num_labels"), int):
+    if is_int(overrides.get("num_labels")):
         # New names for a new number of labels, unless they were given too.
-        changed = relabel(changed, overrides["num_labels"])
+        changed = relabel(changed, int(overrides["num_labels"]))
     return changed
 
 
@@ -102,41 +102,32 @@ def load_model(
     *,
     config: BertConfig | None = None,
     dtype: Any = "float32",
-    revision: str | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
     strict: bool = True,
     ignore_mismatched_sizes: bool = False,
     output_loading_info: bool = False,
     making: Mapping[str, Any] | None = None,
-    **overrides: Any,
+    **options: Any,
 ) -> Model:
     """A model of class `cls` with the weights of a checkpoint, in evaluation mode.
 
     Args:
         cls: any of the BERT models; the checkpoint may be of another one.
-        name_or_folder, revision, cache_dir, local_files_only, token: as in `resolve`.
+        name_or_folder: as in `resolve`.
         config: used instead of the checkpoint's own.
         dtype: "float32", "float64", or "auto" (float64 if the file's weights are, float32 otherwise).
         strict: whether missing embeddings or encoder weights are an error.
         ignore_mismatched_sizes: begin heads and poolers of another shape afresh instead of refusing.
         output_loading_info: return (model, `LoadingInfo`).
         making: what `cls` is called with beside the configuration.
-        overrides: settings of the configuration to change, such as `num_labels=3`.
+        options: those of `HubOptions` (revision, token, subfolder, ...); all others are settings of the configuration
+            to change, such as `num_labels=3`.
 
     Raises:
         CheckpointError: not found, not readable, not BERT, wrong shapes, or (with `strict`) an incomplete encoder.
         ValueError: a configuration that BertConfig refuses.
     """
-    folder = resolve(
-        name_or_folder,
-        files=CONFIG_FILES + WEIGHT_FILES,
-        revision=revision,
-        cache_dir=cache_dir,
-        local_files_only=local_files_only,
-        token=token,
-    )
+    hub, overrides = HubOptions.split(options)
+    folder = resolve(name_or_folder, files=CONFIG_FILES + WEIGHT_FILES, **hub)
     config, weights = read_consistently(folder, CONFIG_FILES + WEIGHT_FILES, lambda: _read(folder, config, overrides))
     precision = _precision(dtype, weights)
     model, plan = _plan_for(cls, config, weights, folder, making or {})

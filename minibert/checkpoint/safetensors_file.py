@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.errors import CheckpointError, one_line
+from minibert.file_kind import instead_of
 
 __all__ = ["Entry", "SafetensorsFile", "bfloat16_bits", "widen_bfloat16", "write_safetensors"]
 
@@ -105,26 +106,19 @@ def _judge(path: Path) -> None:
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no file {path}") from error
     except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {one_line(error)}") from error
+        reason = one_line(error.strerror or error)
+        raise CheckpointError(f"{path} cannot be read: {reason}; check the file and its permissions") from error
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a sound safetensors file: {_guess(path) or one_line(error)}") from error
 
 
 def _guess(path: Path) -> str | None:
-    """What a file that is not safetensors looks like, so that the message can say what to do."""
+    """What a file that is not sound looks like, so that the message can say what to do."""
+    if wrong := instead_of(path, "safetensors"):
+        return wrong
     with path.open("rb") as file:
-        head = file.read(64)
-    if not head:
-        return "it is empty; download it again"
-    if head.startswith(b"version https://git-lfs"):
-        return "it is a Git LFS pointer; fetch the real file with `git lfs pull`"
-    if head.startswith((b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05", b"PK\x03\x04")):
-        return (
-            "it is a pickle (a PyTorch .bin by another name), and weights are never unpickled; name it "
-            "pytorch_model.bin and run `minibert convert` where torch is installed"
-        )
-    length = int.from_bytes(head[:8], "little")
-    if len(head) > 8 and head[8:9] == b"{" and length > 0:
+        head = file.read(9)
+    if head[8:] == b"{" and int.from_bytes(head[:8], "little") > 0:
         return f"its {path.stat().st_size} bytes end too early, or do not fit its header; download it again"
     return None
 

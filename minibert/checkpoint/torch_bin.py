@@ -14,6 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from minibert.checkpoint.errors import CheckpointError, one_line
+from minibert.file_kind import instead_of, kind_of
 
 __all__ = ["read_bin"]
 
@@ -23,8 +24,17 @@ def read_bin(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
 
     Raises CheckpointError when torch is not installed, or when the file is damaged or holds anything but tensors.
     """
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; expected a PyTorch file")
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}")
+    try:
+        kind = kind_of(path)
+    except OSError as error:
+        reason = one_line(error.strerror or error)
+        raise CheckpointError(f"{path} cannot be read: {reason}; check its permissions") from error
+    if kind not in (None, "torch"):
+        raise CheckpointError(f"{path} is not a PyTorch file: {instead_of(path)}")
     if importlib.util.find_spec("torch") is None:
         raise CheckpointError(
             f"{path} is a PyTorch pickle, which only torch can read safely, and torch is not installed; run "

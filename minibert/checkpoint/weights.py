@@ -7,8 +7,6 @@ float64.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,10 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from minibert.checkpoint.config_file import read_json_object
+from minibert.checkpoint.contents import files_below, lack_of_weights
 from minibert.checkpoint.errors import CheckpointError, one_line
-from minibert.checkpoint.hub import WEIGHT_FILES
+from minibert.checkpoint.repository import WEIGHT_FILES
 from minibert.checkpoint.safetensors_file import SafetensorsFile, widen_bfloat16
 from minibert.checkpoint.torch_bin import read_bin
+from minibert.paths import StrPath, as_path
 
 __all__ = ["Weights", "read_weights"]
 
@@ -91,32 +92,28 @@ class Weights(Mapping[str, Array]):
         return self._names[name]
 
 
-def read_weights(folder: str | os.PathLike[str]) -> Weights:
+def read_weights(folder: StrPath) -> Weights:
     """The weights in `folder`, from the best of the `WEIGHT_FILES` that it has.
 
     Raises CheckpointError: no weights there, a shard that the index names is missing, a damaged file, a `.bin`
     without torch.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     for name in WEIGHT_FILES:
         path = folder / name
         if path.exists():
             return Weights(_shard_files(path) if name.endswith(".index.json") else [path])
     if not folder.is_dir():
         raise CheckpointError(f"there is no folder {folder}; expected a folder with config.json and model.safetensors")
-    there = sorted(path.name for path in folder.iterdir() if path.is_file())
-    raise CheckpointError(
-        f"{folder} has no weights; expected model.safetensors (or its shards, or pytorch_model.bin), "
-        f"found {', '.join(there[:12]) or 'an empty folder'}"
-    )
+    raise CheckpointError(f"{folder} has no weights that minibert reads: {lack_of_weights(files_below(folder))}")
 
 
 def _shard_files(index: Path) -> list[Path]:
     """The files that an index names, all of them present."""
     try:
-        shard_of = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        shard_of = read_json_object(index)["weight_map"]
         names = list(dict.fromkeys(shard_of.values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f'{index} is not an index of shards; expected JSON with "weight_map" ({one_line(error, 100)})'
         ) from error

@@ -33,6 +33,7 @@ from minibert.ops.shape import (
     squeeze,
     stack,
 )
+from minibert.ops.sigmoid import sigmoid, silu
 from minibert.ops.softmax import log_softmax, softmax
 from minibert.ops.tanh import tanh
 
@@ -77,6 +78,8 @@ __all__ = [
     "relu",
     "reshape",
     "self_attention",
+    "sigmoid",
+    "silu",
     "softmax",
     "sqrt",
     "squeeze",

@@ -8,6 +8,7 @@ from minibert import backend
 from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
 from minibert.ops.embedding import check_range
+from minibert.ops.sigmoid import logistic
 from minibert.ops.softmax import softmax_forward
 
 IGNORE_INDEX = -100
@@ -58,9 +59,7 @@ class BinaryCrossEntropy(Op):
 
     def backward(self, dloss: Array) -> Array:
         logits, targets = self.saved
-        xp = namespace(logits)
-        sigmoid = 0.5 * (1.0 + xp.tanh(0.5 * logits))
-        return (sigmoid - targets) * (dloss / logits.size)
+        return (logistic(logits) - targets) * (dloss / logits.size)
 
 
 def cross_entropy(logits: Tensor, labels: Any, *, ignore_index: int = IGNORE_INDEX) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, overload
 
 from minibert.bert import BertPreTrainedModel
+from minibert.checkpoint import HubOptions
 from minibert.paths import StrPath
 from minibert.pipelines.base import Pipeline
 from minibert.pipelines.feature_extraction import FeatureExtractionPipeline
@@ -50,11 +51,6 @@ def pipeline(
     device: Any = None,
     dtype: Any = None,
     torch_dtype: Any = None,
-    revision: str | None = None,
-    cache_dir: StrPath | None = None,
-    local_files_only: bool = False,
-    token: str | bool | None = None,
-    subfolder: str | None = None,
     model_kwargs: Mapping[str, Any] | None = None,
     framework: str | None = None,
     use_fast: bool = True,
@@ -74,13 +70,13 @@ def pipeline(
         device: "cpu" (or -1) or "cuda" (or 0); by default the CPU, or where a given model is.
         dtype, torch_dtype: "float32", "float64" or "auto", by name or as a dtype of NumPy or torch; by default float32,
             or what a given model has. Two names for one thing.
-        revision, cache_dir, local_files_only, token, subfolder: for names on the hub.
         model_kwargs: more arguments for the model's `from_pretrained`.
         framework: None or "np".
         use_fast, trust_remote_code: accepted and without meaning here: there is one tokenizer, and a checkpoint's code
             is never run.
         batch_size: the most rows that run through the model at once.
-        options: defaults for the task's options; the class of the task lists them.
+        options: those of `minibert.checkpoint.HubOptions` (revision, token, subfolder, ...); all others are defaults for
+            the task's options, which the class of the task lists.
 
     Raises:
         ValueError: an unknown task or option, no model, or one that cannot be loaded or cannot do the task.
@@ -93,8 +89,7 @@ def pipeline(
         raise ValueError(f"framework {framework!r}: minibert computes with NumPy alone; leave it out")
     if dtype is not None and torch_dtype is not None:
         raise ValueError("dtype and torch_dtype are two names for one thing; give one of them")
-    source: dict[str, Any] = {"revision": revision, "cache_dir": cache_dir, "local_files_only": local_files_only}
-    source |= {name: value for name, value in (("token", token), ("subfolder", subfolder)) if value is not None}
+    source, options = HubOptions.split(options)
     kind = class_of(task_of(model, **source) if task is None else task)
     for name in options:
         if name not in kind.option_names():  # said before anything large is loaded

@@ -80,7 +80,7 @@ def _pooled(hidden: np.ndarray, row: Row, options: FeatureOptions) -> np.ndarray
     """(S, H) or (H,) from (S, H)."""
     x = hidden.copy()  # not a view that would keep the whole batch in memory
     if options.pool == "cls":
-        x = x[0]  # (H,)
+        x = x[int(np.argmax(row.attention_mask))]  # (H,): the first token, which is not at 0 in a left-padded row
     elif options.pool == "mean":
         x = x[np.asarray(row.attention_mask) == 1].mean(axis=0)  # (H,)
     if options.normalize:

@@ -39,7 +39,7 @@ def load(
         config: a configuration, or its folder or name, in place of the checkpoint's own.
         device, dtype: where and in which precision to compute; None: as a given model does, else "cpu" and "float32".
         model_kwargs: more arguments for `from_pretrained`.
-        source: revision, cache_dir, local_files_only, token, subfolder.
+        source: options of `minibert.checkpoint.HubOptions`.
 
     Raises:
         ValueError: nothing there, nothing that can be read, or a checkpoint without the head that the task needs.

@@ -72,7 +72,7 @@ def task_of(model: Any, **source: Any) -> str:
 
     Args:
         model: a model, a folder, or a name on the hub.
-        source: revision, cache_dir, local_files_only, token, subfolder.
+        source: options of `minibert.checkpoint.HubOptions`.
 
     Raises:
         ValueError: nothing there, or its task cannot be told; the message lists the choices.

@@ -243,7 +243,7 @@ class Recipe:
 
     def config(self, vocab_size: int) -> BertConfig:
         """The model's configuration with a vocabulary of this size. Raises RecipeError."""
-        known = {f.name for f in dataclasses.fields(BertConfig)} - {"extra", "vocab_size"}
+        known = set(BertConfig.setting_names()) - {"vocab_size"}
         for name in self.model:
             if name == "vocab_size":
                 raise RecipeError("model.vocab_size is not set by hand: it is the size of the data's vocabulary")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from minibert.options import unknown_option
 from minibert.tokenizer import files
 from minibert.tokenizer.added import AddedToken
 from minibert.tokenizer.basic import BasicTokenizer
@@ -101,30 +104,32 @@ class BertTokenizer(Vocabulary):
     def from_pretrained(
         cls,
         name_or_folder: str | os.PathLike[str],
-        *,
-        revision: str | None = None,
-        cache_dir: str | Path | None = None,
-        local_files_only: bool = False,
-        **overrides: Any,
+        **options: Any,
     ) -> BertTokenizer:
         """Reads a folder (or a vocab.txt), or fetches a tokenizer from the hub by name.
 
-        `overrides` are arguments of `BertTokenizer` that win over what the files say.
-        Raises ValueError where there is nothing to read or it is not a BERT tokenizer.
+        Args:
+            name_or_folder: see `minibert.checkpoint.resolve`.
+            options: those of `minibert.checkpoint.HubOptions` (revision, token, subfolder, ...); all others are
+                arguments of `BertTokenizer` that win over what the files say.
+
+        Raises:
+            ValueError: there is nothing to read, it is not a BERT tokenizer, or an unknown option.
         """
+        from minibert.checkpoint import HubOptions, resolve
+
+        hub, overrides = HubOptions.split(options)
+        known = list(inspect.signature(cls.__init__).parameters.values())[2:]
+        if all(one.kind is one.KEYWORD_ONLY for one in known):  # a subclass may take anything
+            names = [one.name for one in known]
+            for name in overrides:
+                if name not in names:
+                    hub_names = [one.name for one in dataclasses.fields(HubOptions)]
+                    raise ValueError(unknown_option("BertTokenizer.from_pretrained", name, [*names, *hub_names]))
         path = Path(name_or_folder).expanduser()
         if path.is_file():
             return cls(path, **overrides)
-        if not path.is_dir():
-            from minibert.checkpoint import resolve
-
-            path = resolve(
-                os.fspath(name_or_folder),
-                files=files.FILES,
-                revision=revision,
-                cache_dir=cache_dir,
-                local_files_only=local_files_only,
-            )
+        path = resolve(name_or_folder, files=files.FILES, **hub)
         vocab, added, settings = files.read_folder(path)
         tokenizer = cls(vocab, **({"added_tokens": added} | settings | overrides))
         tokenizer.name_or_path = os.fspath(name_or_folder)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from minibert.file_kind import instead_of
 from minibert.tokenizer.added import AddedToken
 
 VOCAB, TOKENIZER = "vocab.txt", "tokenizer.json"
@@ -32,6 +33,8 @@ _SETTINGS = (
 
 def read_vocab(path: str | Path) -> dict[str, int]:
     """vocab.txt: one token a line, the line number is the id."""
+    if wrong := instead_of(Path(path), "empty"):
+        raise ValueError(f"the vocabulary {path} is no list of tokens: {wrong}")
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
@@ -64,7 +67,7 @@ def read_folder(folder: Path) -> tuple[dict[str, int], list[tuple[int | None, Ad
     elif whole:
         vocab = _vocab_of(model, folder / TOKENIZER)
     else:
-        raise ValueError(f"there is neither a {VOCAB} nor a {TOKENIZER} in {folder}")
+        raise ValueError(f"there is neither a {VOCAB} nor a {TOKENIZER} in {folder}{_elsewhere(folder)}")
 
     settings = {} if "do_lower_case" in config else _normalizer_settings(whole.get("normalizer"), folder / TOKENIZER)
     if "max_input_chars_per_word" in model:
@@ -85,6 +88,16 @@ def read_folder(folder: Path) -> tuple[dict[str, int], list[tuple[int | None, Ad
     return vocab, sorted(added, key=lambda entry: -1 if entry[0] is None else entry[0]), settings
 
 
+def _elsewhere(folder: Path) -> str:
+    """A hint for a folder without a vocabulary: the subfolder that has one, or what there is instead."""
+    from minibert.checkpoint.contents import files_below, other_place, some
+
+    names = files_below(folder)
+    if place := other_place(names, VOCAB) or other_place(names, TOKENIZER):
+        return f"; there is one in {place!r}: pass subfolder={place!r}"
+    return f", but {some([name for name in names if '/' not in name])}; expected a BERT tokenizer"
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     """A JSON object, or {} where there is no such file."""
     try:
@@ -94,7 +107,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from None
+        raise ValueError(f"{path} is not valid JSON: {instead_of(path) or error}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{path} should hold a JSON object, not a {type(value).__name__}")
     return value

@@ -148,9 +148,9 @@ def test_all_files_come_from_one_commit(hub: Callable[..., Hub]) -> None:
 def test_a_repository_without_anything_of_use(hub: Callable[..., Hub]) -> None:
     hub({"README.md": "", "model.gguf": ""})
     with pytest.raises(
-        CheckpointError, match=r"'owner/model' on the hub has none of config\.json.*README\.md, model\.gguf"
+        CheckpointError, match=r"'owner/model' on the hub has none of config\.json; it has README\.md, model\.gguf"
     ):
-        resolve("owner/model", files=MODEL)
+        resolve("owner/model", files=CONFIG_FILES)
 
 
 def _http(kind: type[Exception], status: int) -> Exception:

@@ -86,8 +86,8 @@ def test_wrong_shapes(refused: Refused, broken: Path) -> None:
 
 def test_an_unknown_activation(refused: Refused, broken: Path) -> None:
     path = broken / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_act": "swish"}))
-    assert "unknown hidden_act 'swish'; expected one of gelu" in refused("fill-mask", "--model", broken, "a [MASK]")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "hidden_act": "swoosh"}))
+    assert "unknown hidden_act 'swoosh'; expected one of gelu" in refused("fill-mask", "--model", broken, "a [MASK]")
 
 
 def test_another_head(refused: Refused, broken: Path) -> None:

@@ -376,6 +376,8 @@ CASES: dict[str, st.SearchStrategy[Case]] = {
     "projections": projections(),
     "relu": unary(ops.relu, lambda x: np.where(x < 0, x - 0.1, x + 0.1)),
     "reshape": reshape(),
+    "sigmoid": unary(ops.sigmoid, lambda x: 3.0 * x),
+    "silu": unary(lambda t: ops.silu(t, scale=1.702), lambda x: 2.5 * x),
     "softmax": rows_of_scores.map(lambda x: Case(ops.softmax, [3.0 * x])),
     "sqrt": unary(ops.sqrt, lambda x: np.abs(x) + 0.5),
     "subtract": binary(ops.subtract),
