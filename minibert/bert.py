@@ -244,6 +244,12 @@ class BertPreTrainedModel(Module):
     """Name under which models with a head keep the `BertModel`."""
 
     def __init__(self, config: BertConfig) -> None:
+        if not isinstance(config, BertConfig):
+            raise ValueError(
+                f"{type(self).__name__} is made of a BertConfig, got a {type(config).__name__}; a published model is "
+                f"loaded with {type(self).__name__}.from_pretrained(folder or name)"
+            )
+        config.validate()
         self.config = config
 
     def __call__(self, *args: Any, return_dict: bool | None = None, **inputs: Any) -> Any:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import pickle
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from minibert import BertConfig
+from minibert import BertConfig, BertForSequenceClassification
+from tests import tiny
 
 
 def test_defaults_are_bert_base() -> None:
@@ -101,3 +106,175 @@ def test_written_alone(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="cannot write a configuration"):
         config.save_pretrained(tmp_path / "file")
+
+
+# --- what is set later ------------------------------------------------------------------------------------------------
+
+
+def test_labels_stay_together_whichever_is_set() -> None:
+    config = tiny.config()
+    config.num_labels = 3
+    assert config.id2label == {0: "LABEL_0", 1: "LABEL_1", 2: "LABEL_2"}
+    config.id2label = {0: "a", 1: "b"}
+    assert (config.num_labels, config.label2id) == (2, {"a": 0, "b": 1})
+    config.label2id = {"x": 1, "y": 0, "z": 2}
+    assert (config.num_labels, config.id2label) == (3, {0: "y", 1: "x", 2: "z"})
+    config.num_labels = np.int64(3)  # as many as there are: their names stay
+    assert config.id2label[0] == "y"
+    assert BertForSequenceClassification(config).classifier.weight.shape == (3, 12)
+    assert BertConfig(label2id={"b": 1, "a": 0}).id2label == {0: "a", 1: "b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("num_labels", 0, "num_labels must be an integer of at least 1, got 0"),
+        ("num_labels", True, "num_labels must be an integer"),
+        ("id2label", {}, "id2label must name the labels"),
+        ("id2label", ["a"], "id2label must map numbers to names"),
+        ("label2id", {"a": 0, "b": 0}, "label2id gives one number to several names"),
+        ("label2id", {"a": 0, "b": 2}, "label2id must name the labels 0 to 1"),
+        ("label2id", 3, "label2id must map names to numbers"),
+        ("hidden_size", "12", "hidden_size must be an integer"),
+        ("hidden_act", "swoosh", "unknown hidden_act 'swoosh'"),
+        ("hidden_dropout_prob", True, "hidden_dropout_prob must lie in"),
+        ("hidden_dropout_prob", float("nan"), "hidden_dropout_prob must lie in"),
+        ("layer_norm_eps", float("inf"), "layer_norm_eps must be a finite number"),
+        ("pad_token_id", 0.5, "pad_token_id must be an integer"),
+        ("is_decoder", True, "no decoder"),
+        ("problem_type", "guessing", "unknown problem_type 'guessing'; expected one of regression"),
+        ("extra", [1], "extra must map names to values"),
+    ],
+)
+def test_what_is_assigned_is_checked_at_once(name: str, value: Any, message: str) -> None:
+    config = tiny.config()
+    before = config.to_dict()
+    with pytest.raises(ValueError, match=message):
+        setattr(config, name, value)
+    assert config.to_dict() == before
+
+
+def test_a_misspelt_setting_is_no_attribute() -> None:
+    with pytest.raises(AttributeError, match="BertConfig has no option 'hiden_size'; did you mean 'hidden_size'"):
+        tiny.config().hiden_size = 3  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="no option 'num_lables'; did you mean 'num_labels'"):
+        BertConfig(num_lables=3)
+
+
+def test_what_does_not_fit_together_is_neither_built_nor_saved(tmp_path: Path) -> None:
+    config = tiny.config()
+    config.hidden_size = 10  # on the way to num_attention_heads = 5
+    with pytest.raises(ValueError, match="not a multiple of num_attention_heads"):
+        BertForSequenceClassification(config)
+    with pytest.raises(ValueError, match="not a multiple of num_attention_heads"):
+        config.save_pretrained(tmp_path)
+    config.num_attention_heads = 5
+    BertForSequenceClassification(config)
+    config.id2label[5] = "a gap"  # a dict can be changed in place
+    with pytest.raises(ValueError, match=r"labels 0 to 2, got the numbers \[0, 1, 5\]"):
+        BertForSequenceClassification(config)
+    with pytest.raises(ValueError, match="labels 0 to 2"):
+        config.save_pretrained(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_of_numpy() -> None:
+    config = BertConfig(
+        vocab_size=np.int32(99), num_labels=np.int64(3), hidden_dropout_prob=np.float32(0.25), return_dict=np.True_,
+        initializer_range=np.array(0.5),
+    )  # fmt: skip
+    assert config == BertConfig(
+        vocab_size=99, num_labels=3, hidden_dropout_prob=0.25, return_dict=True, initializer_range=0.5
+    )
+    assert json.loads(config.to_json_string())["hidden_dropout_prob"] == 0.25
+
+
+def test_several_values_at_once_or_none() -> None:
+    config = tiny.config()
+    config.update({"hidden_size": 20, "num_attention_heads": 5})
+    assert config.head_size == 4
+    with pytest.raises(ValueError, match="not a multiple"):
+        config.update({"vocab_size": 7, "num_attention_heads": 3})
+    assert config.vocab_size == 37
+    with pytest.raises(ValueError, match="did you mean 'vocab_size'"):
+        config.update({"vocab_sise": 7})
+
+
+# --- dictionaries, JSON, copies ---------------------------------------------------------------------------------------
+
+
+def test_its_own_dictionary_makes_it_again() -> None:
+    values = {"id2label": {"0": "no", "1": "yes"}, "architectures": ["BertModel"], "pooler_num_fc_layers": 3}
+    config = BertConfig.from_dict({**values, "num_hidden_layers": 3})
+    assert BertConfig(**config.to_dict()) == config
+    assert BertConfig(use_cache=False).extra == {"use_cache": False}
+    assert copy.copy(config) == copy.deepcopy(config) == pickle.loads(pickle.dumps(config)) == config
+    copy.copy(config).id2label[0] = "another"
+    assert config.id2label[0] == "no"
+    assert config != BertConfig.from_dict(values)
+    assert "num_hidden_layers=3" in repr(config)
+
+
+def test_json(tmp_path: Path) -> None:
+    config = BertConfig(vocab_size=99, id2label={0: "nein", 1: "möglich"}, use_cache=True)
+    assert config.to_diff_dict() == {
+        "model_type": "bert", "vocab_size": 99, "id2label": {"0": "nein", "1": "möglich"},
+        "label2id": {"nein": 0, "möglich": 1}, "use_cache": True,
+    }  # fmt: skip
+    assert json.loads(config.to_json_string()) == config.to_diff_dict()
+    assert json.loads(config.to_json_string(use_diff=False)) == config.to_dict()
+    for use_diff in (True, False):
+        config.to_json_file(tmp_path / "some.json", use_diff=use_diff)
+        assert BertConfig.from_json_file(tmp_path / "some.json") == config
+    assert BertConfig.from_pretrained(tmp_path / "some.json", num_labels=5).num_labels == 5
+    with pytest.raises(ValueError, match="is a folder; expected the name of a file"):
+        config.to_json_file(tmp_path)
+
+
+GOOGLE = """{
+  "attention_probs_dropout_prob": 0.1, "directionality": "bidi", "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+  "hidden_size": 48, "initializer_range": 0.02, "intermediate_size": 64, "max_position_embeddings": 32,
+  "num_attention_heads": 3, "num_hidden_layers": 2, "pooler_fc_size": 768, "pooler_type": "first_token_transform",
+  "type_vocab_size": 2, "vocab_size": 99
+}"""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (GOOGLE.encode(), None),
+        (b"\xef\xbb\xbf" + GOOGLE.encode(), None),  # with a byte order mark
+        (b'{"model_type": "", "torch_dtype": "float32", "num_labels": null, "id2label": null}', None),
+        (b'{"initializer_range": NaN}', "is not JSON: it holds NaN, which is no number of JSON"),
+        (b'{// a comment\n"vocab_size": 3}', "is not JSON: Expecting property name"),
+        (b"", "it is empty; download it again"),
+        (b"[1]", "holds a JSON list"),
+        (b"[" * 100_000, "is not JSON: it is nested too deeply"),
+        (b'{"a": "\xff"}', "is not UTF-8: byte 7"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\n", "is a Git LFS pointer"),
+        (b"\n<!DOCTYPE html><html>", "is a web page"),
+        (b"Entry not found", "is a server's error message"),
+        (b'{"error": "Repository not found"}', "is a server's error message"),
+        (b'{"model_type": "roberta"}', "has model_type 'roberta'; minibert reads BERT only"),
+    ],
+)
+def test_files_of_every_age(tmp_path: Path, content: bytes, message: str | None) -> None:
+    (tmp_path / "config.json").write_bytes(content)
+    if message is None:
+        config = BertConfig.from_pretrained(tmp_path)
+        assert BertConfig(**config.to_dict()) == config == BertConfig.from_json_file(tmp_path / "config.json")
+        return
+    with pytest.raises(ValueError, match=message) as caught:
+        BertConfig.from_pretrained(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_where_else_a_configuration_may_be(tmp_path: Path) -> None:
+    tiny.config().save_pretrained(tmp_path / "inner")
+    with pytest.raises(ValueError, match="there is one in 'inner': pass subfolder='inner'"):
+        BertConfig.from_pretrained(tmp_path)
+    assert BertConfig.from_pretrained(tmp_path, subfolder="inner") == tiny.config()
+    (tmp_path / "google").mkdir()
+    (tmp_path / "google" / "bert_config.json").write_text(GOOGLE)
+    with pytest.raises(ValueError, match=r"bert_config\.json is Google's name for it: copy it to config\.json"):
+        BertConfig.from_pretrained(tmp_path / "google")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from minibert import (
     BertForQuestionAnswering,
     BertForSequenceClassification,
     BertForTokenClassification,
+    BertModel,
     NextSentence,
 )
 from tests import reference, tiny
@@ -159,3 +162,60 @@ def test_outputs_answer_three_ways() -> None:
     assert out[:2] == (out.loss, out.logits)
     with pytest.raises(KeyError, match="it has loss, logits"):
         out["words"]
+
+
+# --- where the padding is ---------------------------------------------------------------------------------------------
+
+LENGTHS = [7, 4, 1, 6]
+"""Of four rows of seven positions."""
+
+
+def to_the_left(x: np.ndarray) -> np.ndarray:
+    """Rows padded on the right, with their pads moved to the left: the tokens keep their order."""
+    return np.stack([np.roll(row, len(row) - length, axis=0) for row, length in zip(x, LENGTHS, strict=True)])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        BertModel, BertForPreTraining, BertForMaskedLM, BertForNextSentencePrediction, BertForSequenceClassification,
+        BertForTokenClassification, BertForQuestionAnswering,
+    ],
+)  # fmt: skip
+def test_the_side_of_the_padding_changes_nothing(head: Any) -> None:
+    """Inside a model both are the same packed batch, so the states are equal to the bit."""
+    model, batch = tiny.model(head), tiny.batch()
+    batch.mask = (np.arange(7) < np.array(LENGTHS)[:, None]).astype(np.int64)
+    right = model(**batch.inputs, output_hidden_states=True)
+    left = model(**{name: to_the_left(x) for name, x in batch.inputs.items()}, output_hidden_states=True)
+    assert left.keys() == right.keys()
+    for name in right.keys():  # noqa: SIM118 (an output, not a dict)
+        several = isinstance(right[name], tuple)
+        for ours, theirs in zip(*((x[name] if several else (x[name],)) for x in (left, right)), strict=True):
+            expected = theirs.numpy()
+            placed = to_the_left(expected) if expected.shape[:2] == (4, 7) else expected
+            np.testing.assert_array_equal(ours.numpy(), placed, err_msg=name)
+
+
+def test_choices_padded_on_the_left() -> None:
+    model, batch = tiny.model(BertForMultipleChoice), tiny.batch()
+    batch.mask = (np.arange(7) < np.array(LENGTHS)[:, None]).astype(np.int64)
+    right = model(**{name: x.reshape(2, 2, 7) for name, x in batch.inputs.items()}).logits
+    left = model(**{name: to_the_left(x).reshape(2, 2, 7) for name, x in batch.inputs.items()}).logits
+    np.testing.assert_array_equal(left, right)
+
+
+def test_a_mask_that_hides_the_first_position() -> None:
+    """The pooled token is the first that can be seen, in every row by itself, and rows see nothing of each other."""
+    model, batch = tiny.model(BertForSequenceClassification), tiny.batch()
+    batch.mask[:] = 1
+    batch.mask[1, :2] = 0
+    batch.mask[2, [0, 3]] = 0
+    logits = model(**batch.inputs).logits.numpy()
+    alone = model(batch.ids[1:2, 2:], token_type_ids=batch.types[1:2, 2:]).logits.numpy()
+    np.testing.assert_allclose(logits[1:2], alone, **EXACT)
+    seen = np.array([1, 2, 4, 5, 6])  # a hole behind the first token keeps its position
+    alone = model(
+        batch.ids[2:3, seen], token_type_ids=batch.types[2:3, seen], position_ids=seen[None] - 1
+    ).logits.numpy()
+    np.testing.assert_allclose(logits[2:3], alone, **EXACT)

@@ -35,7 +35,7 @@ def lack_of_weights(names: Sequence[str]) -> str:
     for name in here:
         if re.fullmatch(r"adapter_model\.(safetensors|bin)", name):
             return f"{name} is an adapter (LoRA) for another model; merge it into that model and save the whole"
-    foreign = {kind: name for pattern, kind in reversed(_FORMATS) for name in names if pattern.fullmatch(_base(name))}
+    foreign = {kind: name for pattern, kind in _FORMATS for name in names if pattern.fullmatch(_base(name))}
     if foreign:
         kinds = ", ".join(f"{kind} ({name})" for kind, name in foreign.items())
         first = next(iter(foreign))

@@ -75,8 +75,8 @@ def pipeline(
         use_fast, trust_remote_code: accepted and without meaning here: there is one tokenizer, and a checkpoint's code
             is never run.
         batch_size: the most rows that run through the model at once.
-        options: those of `minibert.checkpoint.HubOptions` (revision, token, subfolder, ...); all others are defaults for
-            the task's options, which the class of the task lists.
+        options: those of `minibert.checkpoint.HubOptions` (revision, token, subfolder, ...); all others are defaults
+            for the task's options, which the class of the task lists.
 
     Raises:
         ValueError: an unknown task or option, no model, or one that cannot be loaded or cannot do the task.

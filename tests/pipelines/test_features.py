@@ -55,6 +55,14 @@ def test_pooling(features: Any) -> None:
         features("a", pool="max")
 
 
+def test_the_first_token_of_a_text_padded_on_the_left(features: Any) -> None:
+    features.tokenizer.padding_side = "left"
+    padded = {"padding": "max_length", "max_length": 9, "truncation": True}
+    texts = ["the cat sat", "a"]
+    for text, vector in zip(texts, features(texts, pool="cls", tokenizer_kwargs=padded), strict=True):
+        np.testing.assert_allclose(vector, hidden(features, text)[0], rtol=1e-12)  # float64, another order of sums
+
+
 def test_padding_does_not_count_in_the_mean(features: Any) -> None:
     padded = {"padding": "max_length", "max_length": 20}
     np.testing.assert_allclose(
