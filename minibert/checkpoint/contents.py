@@ -20,37 +20,40 @@ _FORMATS = (
     (re.compile(r".*\.mlmodel|.*\.mlpackage"), "Core ML"),
 )
 _WEIGHTS = re.compile(r"(model\.safetensors|pytorch_model\.bin)(\.index\.json)?")
-_READS = "minibert reads model.safetensors or pytorch_model.bin, whole or in shards"
-_CONVERTIBLE = ("TensorFlow", "Flax")
+_CONVERTIBLE = {"TensorFlow": "tf", "Flax": "flax"}
 
 
 def lack_of_weights(names: Sequence[str]) -> str:
-    """Why there are no weights among these files (paths relative to the checkpoint), and what to do.
+    """What was expected among these files (paths relative to the checkpoint), what is there, and what to do.
 
     A clause that follows "... has no weights that minibert reads: ".
     """
-    if place := other_place(names, _WEIGHTS):
-        return f"they are in its folder {place!r}; pass subfolder={place!r}"
     here = [name for name in names if "/" not in name]
+    advice = _advice(names, here)
+    found = f"expected model.safetensors (or its shards, or pytorch_model.bin), found {some(here)}"
+    return f"{found}; {advice}" if advice else found
+
+
+def _advice(names: Sequence[str], here: Sequence[str]) -> str | None:
+    if place := other_place(names, _WEIGHTS):
+        return f"there are weights in {place!r}: pass subfolder={place!r}"
     for name in here:
         if re.fullmatch(r"adapter_model\.(safetensors|bin)", name):
-            return f"{name} is an adapter (LoRA) for another model; merge it into that model and save the whole"
+            return f"{name} is an adapter (LoRA) for another model: merge it into that model and save the whole"
     foreign = {kind: name for pattern, kind in _FORMATS for name in names if pattern.fullmatch(_base(name))}
     if foreign:
-        kinds = ", ".join(f"{kind} ({name})" for kind, name in foreign.items())
-        first = next(iter(foreign))
-        convert = (
-            f"; or convert it with transformers 4 (from_{'tf' if first == 'TensorFlow' else 'flax'}=True, then "
-            "save_pretrained)"
-            if first in _CONVERTIBLE
-            else ""
-        )
-        return f"it has weights for {kinds} only, and {_READS}; use a repository or revision that has them{convert}"
-    named = [name for name in here if name.endswith((".safetensors", ".bin", ".pt", ".pth")) and "training" not in name]
-    if named:
-        wanted = "model.safetensors" if named[0].endswith(".safetensors") else "pytorch_model.bin"
-        return f"expected {wanted}, found {some(here)}; if {named[0]} holds the weights, rename it to {wanted}"
-    return f"expected model.safetensors (or its shards, or pytorch_model.bin), found {some(here)}"
+        kinds = " and ".join(f"{kind} ({name})" for kind, name in foreign.items())
+        advice = f"its weights are for {kinds} only: use a repository or revision that has them in one of these forms"
+        readable = [kind for kind in foreign if kind in _CONVERTIBLE]
+        if readable:
+            option = f"from_{_CONVERTIBLE[readable[0]]}=True"
+            return f"{advice}, or convert them with transformers 4 ({option}, then save_pretrained)"
+        return advice
+    for name in here:
+        if name.endswith((".safetensors", ".bin", ".pt", ".pth")) and "training" not in name:
+            wanted = "model.safetensors" if name.endswith(".safetensors") else "pytorch_model.bin"
+            return f"if {name} holds the weights, rename it to {wanted}"
+    return None
 
 
 def other_place(names: Iterable[str], wanted: re.Pattern[str] | str) -> str | None:

@@ -21,7 +21,7 @@ from tests import tiny
         (["flax_model.msgpack"], r"Flax \(flax_model\.msgpack\) only.*from_flax=True"),
         (["onnx/model.onnx", "config.json"], r"ONNX \(onnx/model\.onnx\) only"),
         (["bert.gguf"], r"GGUF \(bert\.gguf\) only"),
-        (["flax_model.msgpack", "tf_model.h5"], "TensorFlow .*, Flax "),
+        (["flax_model.msgpack", "tf_model.h5"], "TensorFlow .* and Flax "),
         (["config.json", "adapter_model.safetensors"], "is an adapter .*merge it"),
         (["bert.safetensors"], r"if bert\.safetensors holds the weights, rename it to model\.safetensors"),
         (["weights.pt"], r"rename it to pytorch_model\.bin"),
