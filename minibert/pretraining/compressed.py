@@ -1,9 +1,10 @@
-"""Files that may be compressed, by the ending of their names."""
+"""Files that may be compressed, recognised by their first bytes, or else by the ending of their names."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import sys
 import zlib
@@ -16,6 +17,12 @@ __all__ = ["SUFFIXES", "damage", "open_bytes", "stem"]
 
 SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 
+_MAGIC = {b"\x1f\x8b\x08": ".gz", b"BZh": ".bz2", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst"}
+_BZIP2_BLOCK = b"1AY&SY"  # follows "BZh" and a digit; three letters alone may begin a text
+
+MOST_EXPANSION, UNCHECKED = 200, 1 << 24
+"""How many times its size a file may expand to, after so many bytes. Texts stay under 20; a bomb reaches 1,000."""
+
 
 def stem(path: Path) -> str:
     """The name without the ending of a compression: "a.txt.gz" -> "a.txt"."""
@@ -23,21 +30,53 @@ def stem(path: Path) -> str:
 
 
 def open_bytes(raw: IO[bytes], path: Path) -> IO[bytes]:
-    """What is in the open file `raw`, decompressed as the ending of `path` says. A stream: nothing is held whole.
+    """What is in the open file `raw`, decompressed. A stream: nothing is held whole.
 
     Raises:
         MissingLibrary: .zst without Python 3.14 or backports.zstd.
+        OSError: when it is read, if it expands to more than any text does.
     """
-    suffix = path.suffix.lower()
+    suffix = _compression(raw, path)
+    inner: Any
     if suffix == ".gz":
-        return cast(IO[bytes], gzip.GzipFile(fileobj=raw))
-    if suffix == ".bz2":
-        return cast(IO[bytes], bz2.BZ2File(raw))
-    if suffix == ".xz":
-        return cast(IO[bytes], lzma.LZMAFile(raw))
-    if suffix == ".zst":
-        return cast(IO[bytes], _zstd().ZstdFile(raw))
-    return raw
+        inner = gzip.GzipFile(fileobj=raw)
+    elif suffix == ".bz2":
+        inner = bz2.BZ2File(raw)
+    elif suffix == ".xz":
+        inner = lzma.LZMAFile(raw)  # noqa: SIM115 (lives as long as `raw`, which the caller closes)
+    elif suffix == ".zst":
+        inner = _zstd().ZstdFile(raw)
+    else:
+        return raw
+    return cast(IO[bytes], io.BufferedReader(_Bounded(inner, raw), 1 << 16))
+
+
+def _compression(raw: IO[bytes], path: Path) -> str:
+    head = raw.read(10)
+    raw.seek(0)
+    for magic, suffix in _MAGIC.items():
+        if head.startswith(magic) and (suffix != ".bz2" or head[4:] == _BZIP2_BLOCK):
+            return suffix
+    return path.suffix.lower()
+
+
+class _Bounded(io.RawIOBase):
+    """A decompressed stream that refuses to grow out of proportion."""
+
+    def __init__(self, inner: Any, raw: IO[bytes]) -> None:
+        self.inner, self.raw = inner, raw
+        self.given = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.inner.read(len(buffer))
+        buffer[: len(data)] = data
+        self.given += len(data)
+        if self.given > max(UNCHECKED, MOST_EXPANSION * self.raw.tell()):
+            raise OSError(f"it expands to more than {MOST_EXPANSION} times its size, as no text does")
+        return len(data)
 
 
 def damage() -> tuple[type[Exception], ...]:

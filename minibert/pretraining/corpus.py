@@ -1,11 +1,12 @@
 """Texts in: files of several formats to documents, one after another.
 
-    text        a file is a document; blank lines stand between its paragraphs
+    text        a file is a document (one of over 32 MiB several of the same name); blank lines between paragraphs
     google      a sentence a line, a blank line between documents
     wikipedia   an XML dump: a page is a document, without lists, tables and headers (wikipedia.py)
 
 Any of them plain or compressed (.gz, .bz2, .xz, .zst). A folder stands for all files of these kinds inside it, in the
-order of their names. Files are read one at a time, so that memory depends on the largest document, not on the corpus.
+order of their names (corpus_files.py). Files are read one at a time, so that memory depends on the largest document,
+not on the corpus.
 
 What cannot be read (not UTF-8, empty, cut off, no text at all) is reported with the file's name: `on_error="skip"`
 warns and goes on, `on_error="refuse"` raises.
@@ -13,6 +14,7 @@ warns and goes on, `on_error="refuse"` raises.
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,7 +23,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Literal
 
-from minibert.pretraining.compressed import damage, open_bytes, stem
+from minibert.paths import StrPath
+from minibert.pretraining.compressed import damage, open_bytes
+from minibert.pretraining.corpus_files import find_files, format_of, not_text
 from minibert.pretraining.errors import CorpusError, CorpusWarning, one_line
 from minibert.pretraining.sentences import split_sentences
 
@@ -32,7 +36,8 @@ Format = Literal["auto", "text", "google", "wikipedia"]
 OnError = Literal["skip", "refuse"]
 
 _BLANK = re.compile(r"\n[^\S\n]*\n\s*")
-_LARGEST_LINE = 1 << 26  # bytes; a longer "sentence" is no text
+LARGEST_PARAGRAPH, LARGEST_DOCUMENT = 1 << 24, 1 << 25
+"""Bytes. A longer paragraph (in Google's format: a longer line) is no text; a longer document is read in parts."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ class Corpus:
 
     Args:
         paths: files, or folders that are searched through.
-        format: of all files; "auto" takes .xml for a Wikipedia dump and everything else for text.
+        format: of all files; "auto" takes XML for a Wikipedia dump and everything else for text.
         on_error: "skip" warns of what cannot be read and goes on, "refuse" raises CorpusError.
         only: names (or patterns with * and ?) of the only documents wanted; none means all.
         leave_out: names or patterns of documents to leave out.
@@ -68,7 +73,7 @@ class Corpus:
         CorpusError: a path that does not exist, or no file at all.
     """
 
-    paths: Sequence[str | Path]
+    paths: Sequence[StrPath]
     format: Format = "auto"
     on_error: OnError = "skip"
     only: Sequence[str] = ()
@@ -77,31 +82,44 @@ class Corpus:
     position: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        if isinstance(self.paths, str | Path):
+        if isinstance(self.paths, str | os.PathLike):
             self.paths = [self.paths]
         if self.format not in FORMATS:
             raise CorpusError(f"the format {self.format!r} is not known; there are {', '.join(FORMATS)}")
         if self.on_error not in ("skip", "refuse"):
             raise CorpusError(f"on_error is 'skip' or 'refuse', not {self.on_error!r}")
-        self.files = list(_files(self.paths))
+        self._unreadable: list[str] = []
+        self.files = list(find_files(self.paths, self._unreadable.append))
         self.size = sum(path.stat().st_size for _, path in self.files)
 
     def __iter__(self) -> Iterator[Document]:
         """Every document that is wanted and can be read. Each time from the start."""
         self.skipped, self.position = [], 0
+        for message in self._unreadable:
+            self.complain(message)
         done = 0
         for name, path in self.files:
-            read = _READERS[_format_of(path, self.format)]
             try:
                 with path.open("rb") as raw:
-                    for document in read(open_bytes(raw, path), name, self.complain):
+                    for document in self._documents(open_bytes(raw, path), name, path):
                         self.position = done + raw.tell()
                         if self.wants(document.name):
                             yield document
+                    done += os.fstat(raw.fileno()).st_size
             except damage() as error:
                 self.complain(f"{name} cannot be read to its end: {one_line(error)}")
-            done += path.stat().st_size
             self.position = done
+
+    def _documents(self, file: IO[bytes], name: str, path: Path) -> Iterator[Document]:
+        """The documents of one file, by the reader of its format."""
+        format: str = self.format
+        if format == "auto":
+            head = file.peek(1024)  # type: ignore[attr-defined] (all of them are buffered)
+            format = format_of(path, head)
+            if format == "text" and (kind := not_text(head)) is not None:
+                self.complain(f"{name} is not UTF-8 text: it is {kind}")
+                return
+        yield from _READERS[format](file, name, self.complain)
 
     def wants(self, name: str) -> bool:
         """Whether the document of this name is asked for, and not left out."""
@@ -141,35 +159,6 @@ def named(name: str, of: Iterable[str]) -> bool:
     return any(pattern in (name, last) or fnmatchcase(name, pattern) or fnmatchcase(last, pattern) for pattern in of)
 
 
-def _files(paths: Iterable[str | Path]) -> Iterator[tuple[str, Path]]:
-    """(name, path) of every file: the name is its place in the folder that was given."""
-    for given in paths:
-        path = Path(given).expanduser()
-        if path.is_file():
-            yield path.name, path
-        elif path.is_dir():
-            found = sorted(entry for entry in path.rglob("*") if entry.is_file() and _is_text(path, entry))
-            if not found:
-                raise CorpusError(f"{path} holds no text: no file ends in {' or '.join(_KINDS)}, compressed or not")
-            yield from ((entry.relative_to(path).as_posix(), entry) for entry in found)
-        else:
-            raise CorpusError(f"{path}: there is no such file or folder")
-
-
-_KINDS = (".txt", ".xml")
-
-
-def _is_text(folder: Path, path: Path) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and Path(stem(path)).suffix.lower() in _KINDS
-
-
-def _format_of(path: Path, format: Format) -> str:
-    if format != "auto":
-        return format
-    return "wikipedia" if Path(stem(path)).suffix.lower() == ".xml" else "text"
-
-
 Complain = Callable[[str], None]
 
 
@@ -187,25 +176,56 @@ def _decoded(data: bytes, where: str, complain: Complain) -> str | None:
 
 
 def _read_text(file: IO[bytes], name: str, complain: Complain) -> Iterator[Document]:
-    text = _decoded(file.read(), name, complain)
-    if text is None:
-        return
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n\n")
-    paragraphs = [" ".join(part.split()) for part in _BLANK.split(text)]
-    paragraphs = [part for part in paragraphs if part]
-    if paragraphs:
-        yield Document(name, paragraphs)
-    else:
+    count, sound = 0, True
+    for data in _parts(file):
+        if len(data) > LARGEST_DOCUMENT:
+            complain(f"{name} is not text: {LARGEST_PARAGRAPH >> 20} MiB without a blank line; the rest is not read")
+            return
+        text = _decoded(data, name if not count else f"{name}, part {count + 1},", complain)
+        sound = sound and text is not None
+        paragraphs = list(_paragraphs(text or ""))
+        if any(len(paragraph) > LARGEST_PARAGRAPH for paragraph in paragraphs):
+            complain(f"{name} is not text: it has a paragraph of more than {LARGEST_PARAGRAPH >> 20} MiB")
+            sound = False
+        elif paragraphs:
+            count += 1
+            yield Document(name, paragraphs)
+    if not count and sound:
         complain(f"{name} is empty")
+
+
+def _parts(file: IO[bytes]) -> Iterator[bytes]:
+    """A file in parts of up to LARGEST_DOCUMENT bytes that end at a blank line; a longer part is one without."""
+    rest = b""
+    while data := file.read(LARGEST_DOCUMENT - len(rest)):
+        data = rest + data
+        if len(data) < LARGEST_DOCUMENT:  # a stream may give less than it is asked for
+            rest = data
+            continue
+        end = max(data.rfind(blank) + len(blank) for blank in (b"\n\n", b"\n\r\n", b"\r\r"))
+        if end <= LARGEST_PARAGRAPH:
+            yield data + b" "
+            return
+        yield data[:end]
+        rest = data[end:]
+    yield rest
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\f", "\n\n")
+    for part in _BLANK.split(text):
+        if paragraph := " ".join(part.split()):
+            yield paragraph
 
 
 def _read_google(file: IO[bytes], name: str, complain: Complain) -> Iterator[Document]:
     lines: list[str] = []
     count = number = 0
     broken, sound = False, True  # this document, the whole file
-    while line := file.readline(_LARGEST_LINE):
+    while line := file.readline(LARGEST_PARAGRAPH):
         number += 1
-        text = _decoded(line, f"{name}, line {number},", complain)
+        where = f"{name}, line {number},"
+        text = None if _goes_on(line, file, where, complain) else _decoded(line, where, complain)
         if text is None:
             broken, sound = True, False
         elif text.strip():
@@ -222,20 +242,30 @@ def _read_google(file: IO[bytes], name: str, complain: Complain) -> Iterator[Doc
         complain(f"{name} is empty")
 
 
+def _goes_on(line: bytes, file: IO[bytes], where: str, complain: Complain) -> bool:
+    """Whether a line is longer than any sentence; then a complaint, and what is left of it is read past."""
+    if len(line) < LARGEST_PARAGRAPH or line.endswith(b"\n"):
+        return False
+    complain(f"{where} is not text: it is longer than {LARGEST_PARAGRAPH >> 20} MiB")
+    while line and not line.endswith(b"\n"):
+        line = file.readline(LARGEST_PARAGRAPH)
+    return True
+
+
 def _read_wikipedia(file: IO[bytes], name: str, complain: Complain) -> Iterator[Document]:
     from minibert.pretraining.wikipedia import pages
 
-    told: list[str] = []
-    count = 0
+    count, complaints = 0, 0
 
-    def tell(message: str) -> None:
-        told[:] = [message]
+    def counted(message: str) -> None:
+        nonlocal complaints
+        complaints += 1
         complain(message)
 
-    for title, paragraphs in pages(file, name, tell):
+    for title, paragraphs in pages(file, name, counted):
         count += 1
         yield Document(title, paragraphs)
-    if not count and not told:
+    if not count and not complaints:
         complain(f"{name} has no page with text")
 
 

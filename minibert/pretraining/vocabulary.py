@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from minibert.number_like import as_int
 from minibert.pretraining.corpus import Paragraphs
 from minibert.pretraining.errors import CorpusError, MissingLibrary
 from minibert.tokenizer import BertTokenizer
@@ -42,8 +43,11 @@ def train_vocabulary(
         CorpusError: no text at all, a size too small for the characters, or texts that can be read only once.
         MissingLibrary: `tokenizers` is not installed.
     """
+    size = as_int("the size of a vocabulary", size)
     if size < SMALLEST:
         raise CorpusError(f"a vocabulary has at least {SMALLEST} tokens, got {size}")
+    min_frequency = as_int("min_frequency", min_frequency, least=0)
+    alphabet = as_int("alphabet", alphabet, least=1)
     if iter(texts) is texts:
         raise CorpusError("texts are read twice: give a list or a Corpus, not a generator")
     options = {"min_frequency": min_frequency, "limit_alphabet": alphabet, "show_progress": progress}

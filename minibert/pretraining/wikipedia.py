@@ -1,79 +1,114 @@
-"""Pages of a Wikipedia dump as plain paragraphs, "ignoring lists, tables and headers" (BERT, section 3.1).
+"""Articles of a Wikipedia dump: MediaWiki's XML, of any language and of any age.
 
-The dump is read as a stream, a page at a time; wikitext is taken apart by mwparserfromhell. Only articles are wanted:
-redirects, talk pages, templates and files are left out.
+The dump is parsed as a stream, and nothing is kept but the page that is being read. Its own `<siteinfo>` names the
+namespaces. Only articles are wanted: redirects, talk pages, templates, files and pages that hold no wikitext are
+skipped. What no dump has (a document type, whose entities may expand to gigabytes; endless tags; deep nesting) ends the
+reading with a complaint.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from typing import IO, Any
-from xml.etree import ElementTree
+from dataclasses import dataclass
+from typing import IO
+from xml.parsers import expat
 
 from minibert.pretraining.errors import MissingLibrary, one_line
+from minibert.pretraining.wikitext import MAIN, Site, is_redirect, load_parser, plain_paragraphs
 
-__all__ = ["pages", "plain_paragraphs"]
+__all__ = ["pages"]
 
-_LIST = re.compile(r"^[*#:;].*$", re.MULTILINE)  # an item; what it continues on has been taken out before
-_MAGIC = re.compile(r"__[A-Z]+__")
-_BREAK = re.compile(r"<[bh]r\s*/?>", re.IGNORECASE)  # strip_code would join the words on both sides
-_BLANK = re.compile(r"\n\s*\n")
-_DROPPED_TAGS = (
-    " ref references table gallery math chem ce timeline imagemap score hiero graph mapframe maplink syntaxhighlight "
-    "source pre ol ul dl code templatestyles section inputbox categorytree "
-)
-_MEDIA = re.compile(r"\s*:?\s*(?:file|image|media|category)\s*:", re.IGNORECASE)
-_INTERWIKI = re.compile(r"\s*[a-z]{2,3}(?:-[a-z-]+)?:")
-_LEFT_BY_TEMPLATES = re.compile(r"\([;,\s]*\)|\[\s*\]|(?<=\()[;,\s]+")
-_SPACE_BEFORE = re.compile(r"\s+([,.;:!?)])")
+LARGEST_SOURCE = 1 << 23
+"""Characters of a page that are kept. MediaWiki accepts pages of 2 MiB."""
+LARGEST_TAG, DEEPEST = 1 << 20, 16
+"""Bytes of one tag or comment; levels of elements. A dump has a hundred bytes and six levels."""
+CHUNK = 1 << 16
 
 
-def plain_paragraphs(wikitext: str) -> list[str]:
-    """The paragraphs of a page's source, without tables, lists, headings, templates, references, files and categories.
-
-    Raises:
-        MissingLibrary: mwparserfromhell is not installed.
-        ValueError: what it says when a page is too contorted for it.
-    """
-    parser = _parser()
-    try:
-        code = parser.parse(_BREAK.sub(" ", wikitext), skip_style_tags=True)
-        _drop(code)
-        text = _MAGIC.sub("", _LIST.sub("", str(code)))
-        bare = parser.parse(text).strip_code(normalize=True, collapse=True, keep_template_params=False)
-    except parser.parser.ParserError as error:
-        raise ValueError(str(error)) from error
-    paragraphs = (_SPACE_BEFORE.sub(r"\1", _LEFT_BY_TEMPLATES.sub("", " ".join(p.split()))) for p in _BLANK.split(bare))
-    return [paragraph for paragraph in paragraphs if any(char.isalnum() for char in paragraph)]
+class _NoDump(Exception):
+    """What no dump has, in a sentence."""
 
 
-def _drop(code: Any) -> None:
-    """Take out, at every depth, what is no running text. (`code.remove` looks for each node from the start again.)"""
-    code.nodes = [node for node in code.nodes if not _is_dropped(node)]
-    for node in code.nodes:
-        for part in ("contents", "text", "title"):  # of a tag, of a link, of a link to elsewhere
-            inner = getattr(node, part, None)
-            if hasattr(inner, "nodes"):
-                _drop(inner)
+@dataclass
+class _Page:
+    """What is known so far of the page that is being read."""
+
+    title: str = ""
+    number: str | None = None  # of its namespace; dumps before 2011 have none
+    redirect: bool = False
+    model: str = "wikitext"
+    source: str = ""  # of its last revision
+    length: int = 0  # of the source, also of what was not kept
+
+    def is_article(self, site: Site) -> bool:
+        """Whether it is in the main namespace, is no redirect, and holds wikitext."""
+        main = self.number == "0" if self.number is not None else site.namespace(self.title) == MAIN
+        return main and not self.redirect and self.model == "wikitext" and not is_redirect(self.source)
 
 
-def _is_dropped(node: Any) -> bool:
-    kind = type(node).__name__
-    if kind == "Tag":
-        return f" {str(node.tag).strip().lower()} " in _DROPPED_TAGS
-    if kind == "Wikilink":
-        title = str(node.title)
-        return bool(_MEDIA.match(title) or (_INTERWIKI.match(title) and node.text is None))
-    return kind in ("Template", "Heading", "Comment", "Argument")
+class _Dump:
+    """The handlers of the XML parser: they fill `site`, and `finished` with pages."""
 
+    def __init__(self) -> None:
+        self.site = Site()
+        self.finished: list[_Page] = []
+        self.page = _Page()
+        self.path: list[str] = []
+        self.key = ""  # of the namespace that is being named
+        self.text: list[str] = []
+        self.length = 0
 
-def _parser() -> Any:
-    try:
-        import mwparserfromhell
-    except ImportError:
-        raise MissingLibrary("mwparserfromhell", "reading a Wikipedia dump") from None
-    return mwparserfromhell
+    def parser(self) -> expat.XMLParserType:
+        parser = expat.ParserCreate(namespace_separator=" ")
+        parser.buffer_text = True
+        parser.StartElementHandler, parser.EndElementHandler = self.start, self.end
+        parser.CharacterDataHandler = self.characters
+        parser.StartDoctypeDeclHandler = self.document_type
+        return parser
+
+    def document_type(self, *_: object) -> None:
+        raise _NoDump("it declares a document type")
+
+    def start(self, name: str, attributes: dict[str, str]) -> None:
+        kind = name.rpartition(" ")[2]  # the XML namespace states the dump's version
+        if not self.path and kind != "mediawiki":
+            raise _NoDump(f"its outermost element is <{kind}>")
+        if len(self.path) == DEEPEST:
+            raise _NoDump(f"elements are nested more than {DEEPEST} deep")
+        self.path.append(kind)
+        self.text, self.length = [], 0
+        if kind == "page":
+            self.page = _Page()
+        elif kind == "revision":
+            self.page.model, self.page.source, self.page.length = "wikitext", "", 0
+        elif kind == "namespace":
+            self.key = attributes.get("key", "")
+
+    def characters(self, data: str) -> None:
+        if self.length < LARGEST_SOURCE:
+            self.text.append(data)
+        self.length += len(data)
+
+    def end(self, name: str) -> None:
+        kind = self.path.pop()
+        match [*self.path[-1:], kind]:
+            case ["namespaces", "namespace"]:
+                if self.key.removeprefix("-").isdecimal():
+                    self.site.add("".join(self.text), int(self.key))
+            case ["page", "title"]:
+                self.page.title = "".join(self.text)
+            case ["page", "ns"]:
+                self.page.number = "".join(self.text).strip()
+            case ["page", "redirect"]:
+                self.page.redirect = True
+            case ["revision", "model"]:
+                self.page.model = "".join(self.text).strip()
+            case ["revision", "text"]:
+                self.page.source, self.page.length = "".join(self.text), self.length
+            case [*_, "page"]:
+                self.finished.append(self.page)
+                self.page = _Page()
+        self.text, self.length = [], 0
 
 
 def pages(file: IO[bytes], name: str, complain: Callable[[str], None]) -> Iterator[tuple[str, list[str]]]:
@@ -82,54 +117,39 @@ def pages(file: IO[bytes], name: str, complain: Callable[[str], None]) -> Iterat
     Args:
         file: the XML, decompressed.
         name: the file's, for complaints.
-        complain: told of a page that cannot be taken apart, and of XML that breaks off or is no dump.
+        complain: called with a sentence for a page that cannot be parsed, and for XML that breaks off or is no dump.
     """
-    _parser()
-    events = ElementTree.iterparse(file, events=("start", "end"))
-    root: ElementTree.Element | None = None
+    load_parser()
+    dump = _Dump()
+    parser = dump.parser()
+    fed, end = 0, False
     try:
-        for event, element in events:
-            if root is None:
-                root = element
-                if _local(element) != "mediawiki":
-                    complain(f"{name} is not a MediaWiki dump: its outermost element is <{_local(element)}>")
-                    return
-            if event == "end" and _local(element) == "page":
-                article = _article(element)
-                root.clear()  # the page, and all before it
-                if article is not None:
-                    yield from _paragraphs(*article, name, complain)
-    except ElementTree.ParseError as error:
+        while not end:
+            data = file.read(CHUNK)
+            fed, end = fed + len(data), not data
+            parser.Parse(data, end)
+            if fed - parser.CurrentByteIndex > LARGEST_TAG:  # the parser would look at all of it again and again
+                raise _NoDump(f"a tag or a comment of more than {LARGEST_TAG >> 20} MiB")
+            for page in dump.finished:
+                if page.is_article(dump.site):
+                    yield from _paragraphs(page, dump.site, name, complain)
+            dump.finished = []
+    except expat.ExpatError as error:
         complain(f"{name} is damaged: {one_line(error)}; what follows cannot be read")
+    except _NoDump as error:
+        complain(f"{name} is not a MediaWiki dump: {error}; what follows is not read")
 
 
-def _paragraphs(title: str, source: str, name: str, complain: Callable[[str], None]) -> Iterator[tuple[str, list[str]]]:
+def _paragraphs(page: _Page, site: Site, name: str, complain: Callable[[str], None]) -> Iterator[tuple[str, list[str]]]:
+    if page.length > LARGEST_SOURCE:
+        complain(f"{name}: the page {page.title!r} has {page.length:,} characters, more than any wiki accepts")
+        return
     try:
-        paragraphs = plain_paragraphs(source)
+        paragraphs = plain_paragraphs(page.source, site)
     except MissingLibrary:
         raise
     except (ValueError, RecursionError, RuntimeError, KeyError, AttributeError, IndexError) as error:
-        complain(f"{name}: the page {title!r} cannot be taken apart: {one_line(error)}")
+        complain(f"{name}: the page {page.title!r} cannot be parsed: {one_line(error)}")
         return
     if paragraphs:
-        yield title, paragraphs
-
-
-def _local(element: ElementTree.Element) -> str:
-    return element.tag.rsplit("}", 1)[-1]  # the namespace tells the dump's version
-
-
-def _article(page: ElementTree.Element) -> tuple[str, str] | None:
-    """(title, source) of a page in the main namespace that is no redirect."""
-    title, source = "", None
-    for child in page:
-        kind = _local(child)
-        if kind == "title":
-            title = child.text or ""
-        elif kind == "redirect" or (kind == "ns" and (child.text or "").strip() != "0"):
-            return None
-        elif kind == "revision":
-            for part in child:
-                if _local(part) == "text":
-                    source = part.text
-    return (title, source) if source and not source.lstrip().lower().startswith("#redirect") else None
+        yield page.title, paragraphs

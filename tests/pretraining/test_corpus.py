@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
+import os
 import tracemalloc
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import minibert.pretraining.corpus
 from minibert.pretraining import Corpus, CorpusError, CorpusWarning
 from minibert.pretraining.sentences import split_sentences
 
@@ -77,6 +79,19 @@ BROKEN = {
 }
 
 
+BROKEN |= {
+    "bomb.txt.gz": (gzip.compress(bytes(1 << 25)), r"bomb\.txt\.gz cannot be read .*: it expands to more than 200"),
+    "bomb.txt.xz": (lzma.compress(b"ab\n\n" * (1 << 23), preset=0), r"bomb\.txt\.xz cannot be .*: it expands to more"),
+    "line.txt": (b"a " * (9 << 20), r"line\.txt is not text: it has a paragraph of more than 16 MiB"),
+    "long.txt": (b"a" * (33 << 20), r"long\.txt is not text: 16 MiB without a blank line"),
+    "page.txt": (b" \n<!DOCTYPE html><html><body>Text.</body></html>", r"page\.txt is not UTF-8 text: it is HTML"),
+    "wiki.txt": (b'<doc id="12" title="A">\nA\n\nText.\n</doc>\n', r"wiki\.txt is not UTF-8 text: it is WikiExtractor"),
+    "lfs.txt": (b"version https://git-lfs.github.com/spec/v1\noid x\n", r"lfs\.txt is not .*: it is a Git LFS pointer"),
+    "index.txt": (b"".join(b"616:%d:Page: %d\n" % (i, i) for i in range(9)), r"index\.txt is not .* index of a dump"),
+    "xml.txt": (b"<?xml version='1.0'?><TEI>Text</TEI>", r"xml\.txt is not a MediaWiki dump: .* <TEI>"),
+}
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_files(tmp_path: Path, name: str) -> None:
     data, message = BROKEN[name]
@@ -91,6 +106,86 @@ def test_broken_files(tmp_path: Path, name: str) -> None:
     assert len(corpus.skipped) == 1
     with pytest.raises(CorpusError, match=message):
         list(Corpus(tmp_path, on_error="refuse"))
+
+
+def test_the_content_says_what_a_file_is(tmp_path: Path) -> None:
+    """A dump is a dump, and compressed is compressed, whatever the name says."""
+    pytest.importorskip("mwparserfromhell", reason="a dump is read with mwparserfromhell")
+    dump = (
+        '\ufeff<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/"><page><title>Cat</title><ns>0</ns>'
+        "<revision><text>The '''cat''' sat.</text></revision></page></mediawiki>"
+    ).encode()
+    names = ["enwiki-pages-articles1.xml-p1p41242", "a.XML", "dump.txt", "b.xml-p10p30302"]
+    for name in names:
+        for suffix in ("", ".gz", ".bz2", ".xz", ".zst"):
+            (tmp_path / f"{name}{suffix}").write_bytes(compress(dump, suffix))
+    (tmp_path / "c.txt").write_bytes(bz2.compress(b"Plain text."))
+    found = [(d.name, d.paragraphs) for d in Corpus(tmp_path, on_error="refuse")]
+    assert sorted(found) == [("Cat", ["The cat sat."])] * 20 + [("c.txt", ["Plain text."])]
+    (document,) = Corpus([tmp_path / "dump.txt"], format="text")  # as it is asked for
+    assert document.paragraphs[0].startswith("<mediawiki")
+
+
+def test_what_lies_in_a_folder_and_is_no_file(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("Text.")
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "b.txt").write_text("Deep.")
+    (tmp_path / "deep" / "around.d").symlink_to(tmp_path)
+    (tmp_path / "linked").symlink_to(tmp_path / "deep")
+    os.mkfifo(tmp_path / "fifo.txt")
+    (tmp_path / "zero.txt").symlink_to("/dev/zero")
+    (tmp_path / "gone.txt").symlink_to(tmp_path / "missing")
+    (tmp_path / "zero.dat").symlink_to("/dev/zero")  # is not named like a text
+    corpus = Corpus(tmp_path)
+    with pytest.warns(CorpusWarning) as said:
+        names = [d.name for d in corpus]
+    assert names in (["a.txt", "deep/b.txt"], ["a.txt", "linked/b.txt"])  # one folder under two names is read once
+    assert sorted(str(w.message) for w in said) == [
+        "fifo.txt is a FIFO; left out", "gone.txt is a broken link; left out", "zero.txt is a device; left out",
+    ]  # fmt: skip
+    with pytest.raises(CorpusError, match=r"txt is a"):
+        list(Corpus(tmp_path, on_error="refuse"))
+    for path, kind in (("/dev/zero", "a device"), (tmp_path / "fifo.txt", "a FIFO")):
+        with pytest.raises(CorpusError, match=f"{path} is {kind}; a corpus is read from files, more than once"):
+            Corpus([path])
+
+
+def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.txt").write_text("Text.")
+    (tmp_path / "closed").mkdir()
+    real = os.scandir
+
+    def scandir(folder: str) -> object:  # root may read everything: so the refusal is simulated
+        if str(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied", folder)
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.warns(CorpusWarning, match="closed cannot be searched: Permission denied"):
+        assert [d.name for d in Corpus(tmp_path)] == ["a.txt"]
+
+
+def test_a_large_file_is_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minibert.pretraining.corpus, "LARGEST_DOCUMENT", 1000)
+    monkeypatch.setattr(minibert.pretraining.corpus, "LARGEST_PARAGRAPH", 500)
+    paragraphs = [f"Paragraph {i} has some words, {'more ' * (i % 20)}and ends." for i in range(100)]
+    for blank in ("\n\n", "\r\n\r\n", "\r\r"):
+        (tmp_path / "a.txt").write_bytes(blank.join(paragraphs).encode())
+        documents = list(Corpus(tmp_path, on_error="refuse"))
+        assert len(documents) > 5
+        assert {d.name for d in documents} == {"a.txt"}
+        assert [p for d in documents for p in d.paragraphs] == paragraphs
+    (tmp_path / "a.txt").write_bytes(b"\n\n".join([b"x" * 400, b"\xff" + b"y" * 400, b"z" * 400, b"w" * 400]))
+    with pytest.warns(CorpusWarning, match=r"a\.txt is not UTF-8 text"):
+        assert [d.paragraphs for d in Corpus(tmp_path)] == [["z" * 400, "w" * 400]]
+
+
+def test_a_line_that_does_not_end_takes_its_document_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minibert.pretraining.corpus, "LARGEST_PARAGRAPH", 100)
+    (tmp_path / "a.txt").write_text(f"one\n\ntwo\n{'x' * 950}\nthree\n\n{'y' * 99}\n\nfour")
+    with pytest.warns(CorpusWarning, match=r"a\.txt, line 4, is not text: it is longer"):
+        documents = list(Corpus(tmp_path, format="google"))
+    assert [d.paragraphs for d in documents] == [["one"], ["y" * 99], ["four"]]
 
 
 def test_a_broken_line_takes_its_document_with_it(tmp_path: Path) -> None:

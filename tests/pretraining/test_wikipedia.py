@@ -14,7 +14,9 @@ from minibert.pretraining import Corpus, CorpusError, CorpusWarning
 
 pytest.importorskip("mwparserfromhell", reason="a dump is read with mwparserfromhell")
 
-from minibert.pretraining.wikipedia import pages, plain_paragraphs
+from minibert.pretraining import wikipedia
+from minibert.pretraining.wikipedia import pages
+from minibert.pretraining.wikitext import plain_paragraphs
 
 SOURCE = """{{Infobox person|name=Ann {{small|x}}|list=
 * in a template
@@ -93,18 +95,27 @@ def test_paragraphs() -> None:
         ("Caf&eacute; &#8212; &#x2014; &amp;", ["Café — — &"]),
         ("It''s ''''quoted'''' and '''unclosed, ''''''six", ["Its 'quoted' and unclosed, 'six"]),
         ("a<br>b<br />c<hr>d", ["a b c d"]),
-        ("<div class='x' style=y>in a <span>div</span></div > and <b>un", ["in a div and <b>un"]),
+        ("<div class='x' style=y>in a <span>div</span></div > and <b>un", ["in a div", "and un"]),
         ("http://example.org [http://example.org] [http://example.org ''shown'']", ["http://example.org shown"]),
         ("<!-- c -->* item\n{{t|{{{1}}}|==\nh ==}}<ref>[[File:a.png|{{x}}]]</ref>the [[a|''b'' {{x}}c]]", ["the b c"]),
         ("[[File:a.jpg|thumb|[[nested]] [http://a.b x]]] t [[Category:A]][[de:A]][[:de:A|shown]]", ["t shown"]),
         ("{{" * 60 + "x" + "}}" * 60 + "y", ["y"]),
-        ("[[Image:x.png]][[Datei:a.png|thumb|still a caption]] t", None),
+        ("[[Image:x.png]][[Datei:a.png|thumb|a caption]][[Bild : b.JPG|mini]][[media:x.ogg]] t", ["t"]),
+        ("[[Batman: Year One]] and [[2001: A Space Odyssey|2001]] t", ["Batman: Year One and 2001 t"]),
+        ("First<p>Second</p>third<p/>fourth<P>fifth", ["First", "Second", "third", "fourth", "fifth"]),
+        ("<div>a</div>b<center>c</center><blockquote>d</blockquote>e", ["a", "b", "c", "d", "e"]),
+        ("<h2>Head</h2>text<h3 id=x>Sub</H3>", ["text"]),
+        ("a<ul><li>one<li>two</ul>b <li>c", ["ab", "c"]),
+        ("<span>x</span> <b>un <ref name=a>closed <nowiki><p></nowiki> &lt;p&gt;", ["x un closed <p> <p>"]),
+        ("1 < 2 and a <- b, <3", ["1 < 2 and a <- b, <3"]),
+        ("<includeonly>hidden</includeonly><noinclude>shown</noinclude>", ["shown"]),
+        ("__KEIN_INHALTSVERZEICHNIS__a__目录__b __init__ c", ["ab __init__ c"]),
+        ("-{zh-hans:汉;zh-hant:漢}-字 -{A|zh-cn:a;zh-tw:b}- -{原}- -{H|x:y}-", ["汉字 a 原"]),
         ("", []),
     ],
 )
-def test_markup(source: str, text: list[str] | None) -> None:
-    found = plain_paragraphs(source)
-    assert found == text if text is not None else found
+def test_markup(source: str, text: list[str]) -> None:
+    assert plain_paragraphs(source) == text
 
 
 def test_a_page_that_the_library_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,6 +127,72 @@ def test_a_page_that_the_library_gives_up(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(mwparserfromhell, "parse", give_up)
     with pytest.raises(ValueError, match="too contorted"):
         plain_paragraphs("a")
+
+
+GERMAN = (
+    "<siteinfo><sitename>Wikipedia</sitename><namespaces>"
+    '<namespace key="-2">Medium</namespace><namespace key="-1">Spezial</namespace><namespace key="0" />'
+    '<namespace key="1">Diskussion</namespace><namespace key="3">Benutzer Diskussion</namespace>'
+    '<namespace key="6">Datei</namespace><namespace key="14">Kategorie</namespace><namespace>keyless</namespace>'
+    "</namespaces></siteinfo>"
+)
+
+
+def test_a_dump_names_its_own_namespaces() -> None:
+    source = "[[Datei:K.jpg|mini|Eine [[Katze]]]]Die '''Katze''' ist ein [[Haustier]].\n\n[[ kategorie :Haustier]]"
+    data = dump(
+        GERMAN,
+        page("Katze", source),
+        page("Kater", "#WEITERLEITUNG [[Katze]]"),
+        page("Kätzin", "#Přesměruj: [[Katze]]"),
+        page("Nummer", "#eins"),
+    )
+    assert list(pages(io.BytesIO(data), "x", pytest.fail)) == [("Katze", ["Die Katze ist ein Haustier."])]
+
+
+def test_old_dumps_say_the_namespace_in_the_title() -> None:
+    def old(title: str) -> str:
+        return page(title, f"Text of {title}.").replace("<ns>0</ns>", "")
+
+    titles = ["Ann", "Talk:Ann", "Diskussion:Ann", "benutzer_Diskussion:Ann", "Image:a.png", "Alien: Covenant"]
+    data = dump(GERMAN, *map(old, titles))
+    assert [title for title, _ in pages(io.BytesIO(data), "x", pytest.fail)] == ["Ann", "Alien: Covenant"]
+
+
+def test_only_wikitext_and_only_the_last_revision() -> None:
+    revision = "<revision><model>{}</model><text>{}</text></revision>"
+    history = "".join(revision.format("wikitext", text) for text in ("First.", "Second.", "Third."))
+    data = dump(
+        f"<page><title>History</title><ns>0</ns>{history}</page>",
+        f"<page><title>Data</title><ns>0</ns>{revision.format('json', '{}')}</page>",
+        "<page><title>Deleted</title><ns>0</ns><revision><text deleted='deleted' /></revision></page>",
+    )
+    assert list(pages(io.BytesIO(data), "x", pytest.fail)) == [("History", ["Third."])]
+
+
+def test_memory_does_not_grow_with_the_history_of_a_page() -> None:
+    def peak(count: int) -> int:
+        revision = "<revision><text>" + "Some words here. " * 50 + "</text></revision>"
+        data = io.BytesIO(dump("<page><title>A</title><ns>0</ns>", revision * count, "</page>"))
+        tracemalloc.start()
+        assert sum(1 for _ in pages(data, "x", pytest.fail)) == 1
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    peak(2)  # imports
+    assert peak(3000) < peak(300) + 300_000  # the texts of 2700 revisions would be 2.3 MB
+
+
+def test_a_page_that_no_wiki_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wikipedia, "LARGEST_SOURCE", 1 << 10)
+    said: list[str] = []
+    data = dump(page("Long", "word " * 300), page("Ann", "Text."), page("Longer", "word " * 500_000))
+    assert [title for title, _ in pages(io.BytesIO(data), "a.xml", said.append)] == ["Ann"]
+    assert said == [
+        "a.xml: the page 'Long' has 1,500 characters, more than any wiki accepts",
+        "a.xml: the page 'Longer' has 2,500,000 characters, more than any wiki accepts",
+    ]
 
 
 @pytest.mark.parametrize("suffix", ["", ".bz2"])
@@ -139,6 +216,10 @@ def test_dumps_come_in_several_streams(tmp_path: Path) -> None:
         (b"", r"wiki\.xml is damaged"),
         (b"just text", r"wiki\.xml is damaged"),
         (b"<html><body/></html>", r"wiki\.xml is not a MediaWiki dump: its outermost element is <html>"),
+        (b'<!DOCTYPE x [<!ENTITY a "aaaa">]><mediawiki>&a;</mediawiki>', r"no.* dump: it declares a document"),
+        (b"<mediawiki>" + b"<a>" * 99, r"no.* dump: elements are nested more than 16 deep"),
+        (b"<mediawiki><!--" + b"x" * (3 << 20), r"no.* dump: a tag or a comment of more than 1 MiB"),
+        (b"<mediawiki a='" + b"x" * (3 << 20), r"no.* dump: a tag or a comment of more than 1 MiB"),
         (dump(page("Talk:Ann", "Talk.", ns=1)), r"wiki\.xml has no page with text"),
     ],
 )
