@@ -1,23 +1,28 @@
 """The command `minibert`: the pipelines, the tokenizer and the checkpoint tools, from a shell.
 
 arguments   what may be typed; `minibert --help` reads no further than this
-reading     texts from arguments, a file or stdin
+suggestions the nearest command, option or name to what was typed
+completion  scripts for bash, zsh and fish
+reading     texts from arguments, a file or stdin, a stretch of lines at a time
+answering   texts in, answers out, as they arrive
 printing    tables for people, JSON lines for programs
+progress    how far a long command has come
+writing     .npy files, whole or not at all
 tasks       one function for each pipeline
 files       tokenize, convert, average, info
+corpus      vocabulary, prepare
+training    pretrain, resume, evaluate, estimate
+messages    errors and warnings on stderr
+streams     standard streams that are closed or full
+signals     Ctrl-C
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
-
-from minibert import cleanup
-from minibert.cli.arguments import CommandError, parse
 
 __all__ = ["main"]
 
@@ -33,76 +38,86 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments, those of the process by default.
 
     Returns:
-        0; 2 when something is wrong, which is then told in one line on stderr beginning with "minibert: "; 130 after
-        Ctrl-C; 141 when the reader of the output went away. MINIBERT_TRACEBACK=1 or --debug raise errors instead.
-        SIGTERM and SIGHUP end the process itself, without a file half written.
+        0; 1 when some of the texts could not be answered; 2 when something is wrong, which is then told in one line on
+        stderr beginning with "minibert: "; 130 after Ctrl-C; 141 when the reader of the output went away.
+        MINIBERT_TRACEBACK=1 or --debug raise errors instead. SIGTERM and SIGHUP end the process itself, without a file
+        half written.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    debug = os.environ.get("MINIBERT_TRACEBACK", "") not in ("", "0") or "--debug" in arguments
-    if argv is None:
-        _settle_streams()
+    debug = False
     try:
-        with cleanup.on_signals(), warnings.catch_warnings(record=True) as told:
-            warnings.simplefilter("always")
-            given = parse(arguments)
-            module, _, function = given.run.partition(":")
-            run: Callable[[Any], None] = getattr(importlib.import_module(module), function)
-            run(given)
-            sys.stdout.flush()
-        _tell(told)
-        return 0
-    except SystemExit as wanted:  # --help and --version
+        arguments = list(sys.argv[1:] if argv is None else argv)
+        debug = os.environ.get("MINIBERT_TRACEBACK", "") not in ("", "0") or "--debug" in arguments
+        if argv is None:
+            _settle_process()
+        return _run(arguments)
+    except SystemExit as wanted:  # --help and --version; a run that a signal stopped
         return int(wanted.code or 0)
     except BrokenPipeError:
-        _forget_stdout()
+        _discard_output()
         return PIPE_CLOSED
     except KeyboardInterrupt:
         if debug:
             raise
-        _say("interrupted")
+        _report("interrupted")
         return INTERRUPTED
     except Exception as error:
         if debug:
             raise
-        _say(_sentence(error))
-        if isinstance(error, OSError):
-            _forget_stdout()  # it may be what could not be written, and would be tried again at exit
+        from minibert.cli.messages import sentence
+
+        _report(sentence(error))
         return WRONG
 
 
-def _sentence(error: Exception) -> str:
-    """The error in one line."""
-    if isinstance(error, OSError) and error.strerror:
-        where = error.filename if error.filename is not None else "cannot read or write"
-        return f"{where}: {error.strerror}"
-    if isinstance(error, CommandError | ValueError):
-        return str(error)
-    return f"{type(error).__name__}: {error} (not expected; --debug shows where)"
+def _run(arguments: list[str]) -> int:
+    import importlib
+    from contextlib import ExitStack
+
+    from minibert import cleanup
+    from minibert.cli.arguments import parse
+    from minibert.cli.messages import Warnings
+    from minibert.cli.printing import flush
+
+    with cleanup.on_signals(), Warnings() as warned, ExitStack() as resources:
+        args = parse(arguments)
+        args.warnings, args.resources = warned, resources
+        module, _, function = args.run.partition(":")
+        run: Callable[[Any], int | None] = getattr(importlib.import_module(module), function)
+        status = run(args) or 0
+        flush()
+        warned.show()
+    return status
 
 
-def _say(text: str) -> None:
-    print("minibert:", " ".join(text.split()), file=sys.stderr)
-
-
-def _tell(told: Sequence[warnings.WarningMessage]) -> None:
-    """Warnings, each once. After an error they are not told: the one line is the error's."""
-    for text in dict.fromkeys(str(w.message) for w in told if issubclass(w.category, UserWarning)):
-        _say(f"warning: {text}")
-
-
-def _settle_streams() -> None:
-    """UTF-8 out whatever the locale, since programs read it; the hub's chatter off."""
+def _settle_process() -> None:
+    """What only the process's own command line may touch: streams, signals, the hub's chatter."""
     import logging
 
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    from minibert.cli import signals, streams
+
+    signals.install()
+    streams.settle()
     logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
 
-def _forget_stdout() -> None:
-    """Point stdout to nowhere, so that Python does not complain once more when it flushes it at exit."""
+def _report(text: str) -> None:
+    """What was answered, then the line that says why there is no more."""
+    from minibert.cli.messages import say
+
+    _flush()
+    say(text)
+
+
+def _flush() -> None:
+    """Hand over what was answered; a stdout that cannot take it has been reported, or its reader is gone."""
     try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError, AttributeError):  # no real stdout, as inside a test
-        return
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        _discard_output()
+
+
+def _discard_output() -> None:
+    from minibert.cli.streams import discard
+
+    discard(sys.stdout)

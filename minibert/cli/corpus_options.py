@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
+
+from minibert.cli.parser import count, make_command, path
+from minibert.models import MINI
 
 __all__ = ["add_commands"]
 
-MakeCommand = Callable[[Any, str, str, str, str], Any]
-Count = Callable[[str], int]
+
+def add_commands(commands: Any) -> None:
+    """The two commands."""
+    _vocabulary(commands)
+    _prepare(commands)
 
 
-def add_commands(commands: Any, command: MakeCommand, count: Count) -> None:
-    """The two commands, with the command line's own makers of commands and readers of counts."""
-    _vocabulary(commands, command, count)
-    _prepare(commands, command, count)
-
-
-def _vocabulary(commands: Any, command: MakeCommand, count: Count) -> None:
-    p = command(
+def _vocabulary(commands: Any) -> None:
+    p = make_command(
         commands,
         "vocabulary",
         "corpus:vocabulary",
@@ -33,11 +32,13 @@ def _vocabulary(commands: Any, command: MakeCommand, count: Count) -> None:
         "--alphabet", type=count, default=1000, metavar="N", help="keep the N most frequent characters (1000)"
     )
     p.add_argument("--max-length", type=count, default=512, metavar="N", help="the most tokens of a row (512)")
-    p.add_argument("--out", "-o", required=True, metavar="FOLDER", help="where vocab.txt and its companions go")
+    p.add_argument(
+        "--out", "-o", required=True, type=path, metavar="FOLDER", help="where vocab.txt and its companions go"
+    )
 
 
-def _prepare(commands: Any, command: MakeCommand, count: Count) -> None:
-    p = command(
+def _prepare(commands: Any) -> None:
+    p = make_command(
         commands,
         "prepare",
         "corpus:prepare",
@@ -45,18 +46,17 @@ def _prepare(commands: Any, command: MakeCommand, count: Count) -> None:
         "minibert prepare books/ --vocab vocabulary/ --held-out emma.txt --out data/",
     )
     _corpus(p)
-    p.add_argument(
-        "--vocab", required=True, metavar="V", help="a tokenizer's folder, a vocab.txt, or minibert-mini-cased"
-    )
+    kinds = f"a tokenizer's folder, a vocab.txt, or a bundled model's name ({MINI})"
+    p.add_argument("--vocab", type=path, default=MINI, metavar="V", help=kinds)
     _case(p, required=False)
     p.add_argument("--shard-tokens", type=count, default=1 << 23, metavar="N", help="tokens of a file (8388608)")
     where = "a new folder; with --held-out it gets FOLDER/train and FOLDER/held-out"
-    p.add_argument("--out", "-o", required=True, metavar="FOLDER", help=where)
+    p.add_argument("--out", "-o", required=True, type=path, metavar="FOLDER", help=where)
 
 
 def _corpus(p: Any) -> None:
     texts = "files, or folders of .txt and .xml files; .gz, .bz2, .xz and .zst are decompressed"
-    p.add_argument("corpus", nargs="+", metavar="CORPUS", help=texts)
+    p.add_argument("corpus", nargs="+", type=path, metavar="CORPUS", help=texts)
     kinds = p.add_argument_group("the corpus")
     kinds.add_argument(
         "--format",

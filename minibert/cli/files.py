@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,68 +21,91 @@ from minibert.checkpoint import (
 )
 from minibert.checkpoint import average as average_checkpoints
 from minibert.checkpoint import convert as convert_checkpoint
+from minibert.checkpoint.errors import CheckpointError
 from minibert.checkpoint.load import load_config
 from minibert.checkpoint.names import is_weight
-from minibert.cli.arguments import CommandError
+from minibert.cli.answering import Outcome, answer_texts, as_json, headed
+from minibert.cli.errors import CommandError
 from minibert.cli.printing import clip, print_facts, print_json, print_line, print_table
-from minibert.cli.reading import read_lines, split_pair
+from minibert.cli.reading import Line, Texts, split_pair
+from minibert.cli.suggestions import with_model_suggestion
 from minibert.config import BertConfig
+from minibert.models import MINI
 from minibert.tokenizer import BertTokenizer
 
 __all__ = ["average", "convert", "info", "tokenize"]
 
+TEXTS_AT_ONCE = 128
 
-def _source(given: argparse.Namespace) -> dict[str, Any]:
-    return {"revision": given.revision, "cache_dir": given.cache_dir, "local_files_only": given.offline}
+
+def _source(args: argparse.Namespace) -> dict[str, Any]:
+    return {"revision": args.revision, "cache_dir": args.cache_dir, "local_files_only": args.offline}
 
 
 # ---- tokenize
 
 
-def tokenize(given: argparse.Namespace) -> None:
+def tokenize(args: argparse.Namespace) -> int:
     """`minibert tokenize`."""
-    lines = read_lines(given)
-    pairs = [split_pair(line) if given.pairs else (line.text, None) for line in lines]
-    tokenizer = BertTokenizer.from_pretrained(given.model, **_source(given))
-    for number, (text, pair) in enumerate(pairs):
-        row = tokenizer(text, pair, add_special_tokens=not given.no_special_tokens, return_offsets_mapping=True)
-        names = row.tokens()
-        if given.json:
-            told = {"text": text} if pair is None else {"text": text, "text_pair": pair}
-            ids, types, spans = row["input_ids"], row["token_type_ids"], row["offset_mapping"]
-            print_json({**told, "tokens": names, "input_ids": ids, "token_type_ids": types, "offsets": spans})
-            continue
-        if number:
-            print_line()
-        print_line(clip(text if pair is None else f"{text} | {pair}"))
-        owners = row.sequence_ids()
-        rows = []
-        for i, (start, end) in enumerate(row["offset_mapping"]):
-            whole = {0: text, 1: pair or ""}.get(-1 if owners[i] is None else int(owners[i] or 0), "")
-            rows.append((row["input_ids"][i], names[i], row["token_type_ids"][i], f"{start}:{end}", whole[start:end]))
-        print_table(("id", "token", "type", "characters", "text"), rows, right=(0, 2))
+    texts = Texts(args, TEXTS_AT_ONCE)
+    try:
+        tokenizer = BertTokenizer.from_pretrained(args.model, **_source(args))
+    except CheckpointError as error:
+        raise CommandError(with_model_suggestion(str(error), args.model)) from error
+
+    def item_of(line: Line) -> tuple[str, str | None]:
+        return split_pair(line.text) if args.pairs else (line.text, None)
+
+    def answers(items: Sequence[tuple[str, str | None]]) -> list[Any]:
+        special = not args.no_special_tokens
+        return [tokenizer(*item, add_special_tokens=special, return_offsets_mapping=True) for item in items]
+
+    show = as_json(_token_fields) if args.json else headed(_both_texts, _print_tokens)
+    return answer_texts(args, texts, item_of=item_of, answers=answers, show=show)
+
+
+def _both_texts(outcome: Outcome) -> str:
+    text, pair = outcome.item
+    return text if pair is None else f"{text} | {pair}"
+
+
+def _token_fields(outcome: Outcome) -> dict[str, Any]:
+    (text, pair), row = outcome.item, outcome.value
+    texts = {"text": text} if pair is None else {"text": text, "text_pair": pair}
+    ids, types, spans = row["input_ids"], row["token_type_ids"], row["offset_mapping"]
+    return {**texts, "tokens": row.tokens(), "input_ids": ids, "token_type_ids": types, "offsets": spans}
+
+
+def _print_tokens(outcome: Outcome) -> None:
+    (text, pair), row = outcome.item, outcome.value
+    names, owners = row.tokens(), row.sequence_ids()
+    rows = []
+    for i, (start, end) in enumerate(row["offset_mapping"]):
+        whole = {0: text, 1: pair or ""}.get(-1 if owners[i] is None else int(owners[i] or 0), "")
+        rows.append((row["input_ids"][i], names[i], row["token_type_ids"][i], f"{start}:{end}", whole[start:end]))
+    print_table(("id", "token", "type", "characters", "text"), rows, right=(0, 2))
 
 
 # ---- convert, average
 
 
-def convert(given: argparse.Namespace) -> None:
+def convert(args: argparse.Namespace) -> None:
     """`minibert convert`."""
     done = convert_checkpoint(
-        given.source, given.target, dtype=given.dtype, max_shard_size=given.max_shard_size, **_source(given)
+        args.source, args.target, dtype=args.dtype, max_shard_size=args.max_shard_size, **_source(args)
     )
-    _tell(done, given.json)
+    _report(done, args.json)
 
 
-def average(given: argparse.Namespace) -> None:
+def average(args: argparse.Namespace) -> None:
     """`minibert average`."""
-    _tell(
-        average_checkpoints(given.sources, given.out, shares=given.shares, dtype=given.dtype, **_source(given)),
-        given.json,
+    _report(
+        average_checkpoints(args.sources, args.out, shares=args.shares, dtype=args.dtype, **_source(args)),
+        args.json,
     )
 
 
-def _tell(done: Conversion, json: bool) -> None:
+def _report(done: Conversion, json: bool) -> None:
     files = [path.name for path in done.files]
     if json:
         print_json(
@@ -111,31 +134,37 @@ def _tell(done: Conversion, json: bool) -> None:
 # ---- info
 
 
-def info(given: argparse.Namespace) -> None:
+def info(args: argparse.Namespace) -> None:
     """`minibert info`."""
-    if (given.name is None) == (given.model is None):
-        raise CommandError("which model? minibert info MODEL")
-    name = given.name if given.model is None else given.model
-    folder = resolve(name, files=CONFIG_FILES + WEIGHT_FILES + TOKENIZER_FILES, **_source(given))
+    if args.name is not None and args.model is not None:
+        raise CommandError("the model came both as an argument and with --model; give one of them")
+    name = args.name or args.model or MINI
+    try:
+        folder = resolve(name, files=CONFIG_FILES + WEIGHT_FILES + TOKENIZER_FILES, **_source(args))
+    except CheckpointError as error:
+        raise CommandError(with_model_suggestion(str(error), name)) from error
     weights = read_weights(folder)
     config = load_config(folder, weights, {})
     named = config.extra.get("architectures") or [guess_architecture(map(modern_name, weights))]
     parts, vocabulary = _parts(weights), _vocabulary(folder)
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
-    if given.json:
-        told = {part: {"tensors": n, "parameters": p, "stored": s} for part, (n, p, s) in parts.items()}
+    if args.json:
+        summary = {part: {"tensors": n, "parameters": p, "stored": s} for part, (n, p, s) in parts.items()}
         top = {"folder": str(folder), "architecture": named[0], "config": config.to_dict()}
-        print_json({**top, "parts": told, "files": files, "tokenizer": vocabulary})
+        print_json({**top, "parts": summary, "files": files, "tokenizer": vocabulary})
         return
     print_line(str(folder))
     print_facts([("architecture", named[0]), *_sizes(config, weights)])
-    print_line("\nparameters")
+    print_line()
+    print_line("parameters")
     total = ("all", sum(n for n, _, _ in parts.values()), f"{sum(p for _, p, _ in parts.values()):,}", "")
     rows = [(part, n, f"{p:,}", stored) for part, (n, p, stored) in parts.items()]
     print_table(("part", "tensors", "parameters", "stored as"), [*rows, total], right=(1, 2))
-    print_line("\nfiles")
+    print_line()
+    print_line("files")
     print_table(("name", "bytes"), [(file, f"{size:,}") for file, size in files.items()], right=(1,))
-    print_line("\ntokenizer")
+    print_line()
+    print_line("tokenizer")
     print_facts((name, _spelled(value)) for name, value in vocabulary.items())
 
 

@@ -1,75 +1,87 @@
-"""One function for each pipeline: read, run, print."""
+"""One function for each pipeline: what is asked of a line, and how the answer is shown."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
-from contextlib import nullcontext
-from pathlib import Path
+import os
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from minibert.backend import kernels_off
-from minibert.cli.arguments import CommandError
-from minibert.cli.printing import clip, print_facts, print_json, print_line, print_table
-from minibert.cli.reading import Line, read_file, read_lines, split_pair, texts_of
-from minibert.cli.writing import check_target, write_array
-from minibert.pipelines import PipelineException, pipeline
-
-LITTLE = 1500
-"""Characters in all, below which the kernels stay off: the command ends after these texts, and loading Numba takes
-longer than the kernels would save (BERT-base, one sentence: 0.6 s with them, 0.3 s without)."""
+from minibert.checkpoint.errors import CheckpointError
+from minibert.cli.answering import Outcome, PipelineAnswers, Show, answer_texts, as_json, headed, in_table
+from minibert.cli.errors import CommandError
+from minibert.cli.printing import Table, clip, print_facts, print_json, print_line, print_table
+from minibert.cli.reading import Line, Texts, line_of_argument, read_context, split_pair
+from minibert.cli.suggestions import with_model_suggestion
+from minibert.cli.writing import ArrayFile, check_target
+from minibert.pipelines import pipeline
 
 __all__ = ["answer", "classify", "features", "fill_mask", "next_sentence", "tokens"]
 
+ROUNDS = 4
+"""Batches of texts that are read at once: sorted by length they waste less on padding; more would answer later."""
 
-def _pipeline(task: str, given: argparse.Namespace, **options: Any) -> Any:
-    pipe = pipeline(
-        task,
-        given.model,
-        dtype=given.dtype,
-        device=given.device,
-        revision=given.revision,
-        cache_dir=given.cache_dir,
-        local_files_only=given.offline,
-        batch_size=given.batch_size,
-        **options,
-        **({"truncation": True} if given.truncate else {}),
-    )
+
+def _texts(args: argparse.Namespace) -> Texts:
+    return Texts(args, ROUNDS * args.batch_size)
+
+
+def _pipeline(task: str, args: argparse.Namespace, **options: Any) -> Any:
+    if args.model is None:
+        raise CommandError(
+            "the following arguments are required: --model, with a folder or a name on the hub of a model that was "
+            f"fine-tuned for this, such as {args.example_model}; see minibert {args.command} --help"
+        )
+    try:
+        pipe = pipeline(
+            task,
+            args.model,
+            dtype=args.dtype,
+            device=args.device,
+            revision=args.revision,
+            cache_dir=args.cache_dir,
+            local_files_only=args.offline,
+            batch_size=args.batch_size,
+            **options,
+            **({"truncation": True} if args.truncate else {}),
+        )
+    except CheckpointError as error:
+        raise CommandError(with_model_suggestion(str(error), args.model)) from error
     pipe.how_to_cut = "with --truncate" + (", or read in windows with --stride N" if task.startswith("token") else "")
     return pipe
 
 
-def _answers(pipe: Any, inputs: Sequence[Any], lines: Sequence[Line]) -> list[Any]:
-    """One answer for each input; an error names the line."""
-    little = sum(len(str(each)) for each in inputs) < LITTLE
-    try:
-        with kernels_off() if little else nullcontext():
-            return list(pipe.run(inputs, pipe.options({})))
-    except PipelineException as error:
-        if error.index is None or len(lines) == 1:
-            raise CommandError(error.reason) from error
-        raise CommandError(f"{lines[error.index].where}: {error.reason}") from error
+def _text_of(line: Line) -> str:
+    return line.text
 
 
-def _heading(text: str, number: int) -> None:
-    """The text that the table below is about."""
-    if number:
-        print_line()
-    print_line(clip(text))
+def _pair_of(line: Line) -> tuple[str, str]:
+    return split_pair(line.text)
 
 
-def fill_mask(given: argparse.Namespace) -> None:
+def _pairs(args: argparse.Namespace, what: str) -> tuple[Texts, Callable[[Line], tuple[str, str]]]:
+    """Two arguments are one pair; else each line is a pair with a TAB between."""
+    if not args.text:
+        return _texts(args), _pair_of
+    if len(args.text) != 2:
+        raise CommandError(
+            f"expected two arguments, {what}; got {len(args.text)} (for many, lines with a TAB in --file)"
+        )
+    first, second = args.text
+    if problem := line_of_argument(second, 2).problem:
+        raise CommandError(f"argument 2: {problem}")
+    return Texts(argparse.Namespace(text=[first], file=args.file), 1), lambda line: (line.text, second)
+
+
+def fill_mask(args: argparse.Namespace) -> int:
     """`minibert fill-mask`."""
-    lines = read_lines(given)
-    pipe = _pipeline("fill-mask", given, top_k=given.top_k, targets=given.targets)
-    texts = texts_of(lines)
-    for number, (text, words) in enumerate(zip(texts, _answers(pipe, texts, lines), strict=True)):
-        if given.json:
-            print_json({"text": text, "predictions": words})
-            continue
-        _heading(text, number)
+    texts = _texts(args)
+    pipe = _pipeline("fill-mask", args, top_k=args.top_k, targets=args.targets)
+
+    def body(outcome: Outcome) -> None:
+        words = outcome.value
         several = isinstance(words[0], list)
         for mask, best in enumerate(words if several else [words], 1):
             if several:
@@ -77,42 +89,71 @@ def fill_mask(given: argparse.Namespace) -> None:
             rows = [(w["score"], w["token_str"], w["token"], clip(w["sequence"])) for w in best]
             print_table(("score", "word", "token", "text"), rows, right=(0, 2))
 
+    show = as_json(lambda one: {"text": one.item, "predictions": one.value}) if args.json else headed(_item, body)
+    return answer_texts(args, texts, item_of=_text_of, answers=PipelineAnswers(pipe), show=show)
 
-def features(given: argparse.Namespace) -> None:
+
+def _item(outcome: Outcome) -> str:
+    return str(outcome.item)
+
+
+def features(args: argparse.Namespace) -> int:
     """`minibert features`."""
-    target = None if given.out is None else check_target(Path(given.out), ".npy")
-    lines = read_lines(given)
-    pooled = given.pool != "none"
-    pipe = _pipeline("feature-extraction", given, pool=given.pool, normalize=given.normalize, return_tensors=True)
-    texts = texts_of(lines)
-    vectors = _answers(pipe, texts, lines)  # each (H,) or (1, S, H)
-    if target is not None:
-        array = np.stack(vectors) if pooled else _padded([one[0] for one in vectors])  # (B, H) or (B, S, H)
-        write_array(target, array)
-        told = {"out": str(target), "shape": list(array.shape), "dtype": str(array.dtype)}
-        if given.json:
-            print_json(told)
-        else:
-            print_line(f"wrote {target}: {tuple(array.shape)} {array.dtype}")
-        return
-    if pooled and not given.json:
-        print_table(
-            ("length", "first numbers", "text"),
-            [(*_glance(v), clip(t, 60)) for v, t in zip(vectors, texts, strict=True)],
-        )
-        return
-    for number, (text, vector) in enumerate(zip(texts, vectors, strict=True)):
+    target = None if args.out is None else check_target(args.out, ".npy")
+    if target is not None and args.file not in (None, "-") and target.exists() and os.path.samefile(args.file, target):
+        raise CommandError(f"--file and --out are the same file, {target}; choose another for one of them")
+    texts = _texts(args)
+    pooled = args.pool != "none"
+    pipe = _pipeline("feature-extraction", args, pool=args.pool, normalize=args.normalize, return_tensors=True)
+    answers = PipelineAnswers(pipe)  # of each text (H,) or (1, S, H)
+    if target is None:
+        show = _vectors_in_json(pipe, pooled) if args.json else _vectors_in_tables(pipe, pooled)
+        return answer_texts(args, texts, item_of=_text_of, answers=answers, show=show)
+    with ArrayFile(target) as file:
+
+        def keep(outcomes: Sequence[Outcome]) -> None:
+            for one in outcomes:
+                file.add(None if one.problem else one.value if pooled else one.value[0])
+
+        status = answer_texts(args, texts, item_of=_text_of, answers=answers, show=keep)
+        shape, dtype = file.write()
+    if args.json:
+        print_json({"out": str(target), "shape": list(shape), "dtype": str(dtype)})
+    else:
+        print_line(f"wrote {target}: {shape} {dtype}")
+    return status
+
+
+def _vectors_in_json(pipe: Any, pooled: bool) -> Show:
+    def fields(outcome: Outcome) -> dict[str, Any]:
         if pooled:
-            print_json({"text": text, "features": vector.tolist()})
-            continue
-        ids = pipe.prepare(text, pipe.options({}))[0].input_ids
-        names = pipe.tokenizer.convert_ids_to_tokens(ids)
-        if given.json:
-            print_json({"text": text, "tokens": names, "features": vector[0].tolist()})
-            continue
-        _heading(text, number)
-        rows = [(*_glance(v), name) for v, name in zip(vector[0], names, strict=True)]
+            return {"text": outcome.item, "features": outcome.value.tolist()}
+        tokens = _token_names(pipe, outcome.item)
+        return {"text": outcome.item, "tokens": tokens, "features": outcome.value[0].tolist()}
+
+    return as_json(fields)
+
+
+def _vectors_in_tables(pipe: Any, pooled: bool) -> Show:
+    if pooled:
+        return in_table(
+            Table(("length", "first numbers", "text")),
+            lambda one: [(*_glance(one.value), clip(one.item, 60))],
+            lambda text: ("", "not answered", clip(text, 60)),
+        )
+
+    def body(outcome: Outcome) -> None:
+        names = _token_names(pipe, outcome.item)
+        rows = [(*_glance(v), name) for v, name in zip(outcome.value[0], names, strict=True)]
         print_table(("length", "first numbers", "token"), rows, right=(0,))
+
+    return headed(_item, body)
+
+
+def _token_names(pipe: Any, text: str) -> list[str]:
+    ids = pipe.prepare(text, pipe.options({}))[0].input_ids
+    names: list[str] = pipe.tokenizer.convert_ids_to_tokens(ids)
+    return names
 
 
 def _glance(vector: np.ndarray) -> tuple[float, str]:
@@ -120,96 +161,98 @@ def _glance(vector: np.ndarray) -> tuple[float, str]:
     return float(np.linalg.norm(vector)), " ".join(f"{x:8.4f}" for x in vector[:6].tolist()) + " ..."
 
 
-def _padded(matrices: Sequence[np.ndarray]) -> np.ndarray:
-    """(S, H) matrices of different S as one array (B, longest, H), zeros behind."""
-    longest = max(len(one) for one in matrices)
-    array = np.zeros((len(matrices), longest, matrices[0].shape[1]), matrices[0].dtype)
-    for b, one in enumerate(matrices):
-        array[b, : len(one)] = one
-    return array
-
-
-def _pairs(given: argparse.Namespace, what: str) -> tuple[list[Line], list[tuple[str, str]]]:
-    """Two arguments, or lines with a TAB."""
-    lines = read_lines(given)
-    if not given.text:
-        return lines, [split_pair(line) for line in lines]
-    if len(lines) != 2:
-        raise CommandError(f"expected two arguments, {what}; got {len(lines)} (for many, lines with a TAB in --file)")
-    return [lines[0]], [(lines[0].text, lines[1].text)]
-
-
-def next_sentence(given: argparse.Namespace) -> None:
+def next_sentence(args: argparse.Namespace) -> int:
     """`minibert next-sentence`."""
-    lines, pairs = _pairs(given, "the first and the second text")
-    answers = _answers(_pipeline("next-sentence", given), pairs, lines)
-    if given.json:
-        for (text, pair), found in zip(pairs, answers, strict=True):
-            print_json({"text": text, "text_pair": pair, **found})
-        return
-    rows = [
-        (found["label"], found["is_next"], found["not_next"], clip(text, 50), clip(pair, 50))
-        for (text, pair), found in zip(pairs, answers, strict=True)
-    ]
-    print_table(("label", "is next", "not next", "first", "second"), rows, right=(1, 2))
+    texts, item_of = _pairs(args, "the first and the second text")
+    pipe = _pipeline("next-sentence", args)
+    if args.json:
+        show = as_json(lambda one: {"text": one.item[0], "text_pair": one.item[1], **one.value})
+    else:
+        show = in_table(
+            Table(("label", "is next", "not next", "first", "second"), right=(1, 2)), _next_row, _no_next_row
+        )
+    return answer_texts(args, texts, item_of=item_of, answers=PipelineAnswers(pipe), show=show)
 
 
-def classify(given: argparse.Namespace) -> None:
+def _next_row(outcome: Outcome) -> list[tuple[Any, ...]]:
+    found, (text, pair) = outcome.value, outcome.item
+    return [(found["label"], found["is_next"], found["not_next"], clip(text, 50), clip(pair, 50))]
+
+
+def _no_next_row(text: str) -> tuple[Any, ...]:
+    return "not answered", "", "", clip(text, 50), ""
+
+
+def classify(args: argparse.Namespace) -> int:
     """`minibert classify`."""
-    lines = read_lines(given)
-    inputs = [split_pair(line) for line in lines] if given.pairs else texts_of(lines)
-    pipe = _pipeline("text-classification", given, top_k=given.top_k, function_to_apply=given.function)
-    answers = _answers(pipe, inputs, lines)
-    if given.json:
-        for text, labels in zip(texts_of(lines), answers, strict=True):
-            print_json({"text": text, "predictions": labels})
-        return
-    rows = [
-        (one["score"], one["label"], clip(text, 70) if place == 0 else "")
-        for text, labels in zip(texts_of(lines), answers, strict=True)
-        for place, one in enumerate(labels)
-    ]
-    print_table(("score", "label", "text"), rows, right=(0,))
+    texts = _texts(args)
+    pipe = _pipeline("text-classification", args, top_k=args.top_k, function_to_apply=args.function)
+    if args.json:
+        show = as_json(lambda one: {"text": one.line.text, "predictions": one.value})
+    else:
+        show = in_table(Table(("score", "label", "text"), right=(0,)), _label_rows, _no_label_row)
+    item_of = _pair_of if args.pairs else _text_of
+    return answer_texts(args, texts, item_of=item_of, answers=PipelineAnswers(pipe), show=show)
 
 
-def tokens(given: argparse.Namespace) -> None:
+def _label_rows(outcome: Outcome) -> list[tuple[Any, ...]]:
+    text = clip(outcome.line.text, 70)
+    return [(label["score"], label["label"], "" if rank else text) for rank, label in enumerate(outcome.value)]
+
+
+def _no_label_row(text: str) -> tuple[Any, ...]:
+    return "", "not answered", clip(text, 70)
+
+
+def tokens(args: argparse.Namespace) -> int:
     """`minibert tokens`."""
-    lines = read_lines(given)
-    pipe = _pipeline("token-classification", given, aggregation_strategy=given.aggregation, stride=given.stride)
-    texts = texts_of(lines)
-    for number, (text, found) in enumerate(zip(texts, _answers(pipe, texts, lines), strict=True)):
-        if given.json:
-            print_json({"text": text, "entities": found})
-            continue
-        _heading(text, number)
-        if not found:
+    texts = _texts(args)
+    pipe = _pipeline("token-classification", args, aggregation_strategy=args.aggregation, stride=args.stride)
+
+    def body(outcome: Outcome) -> None:
+        if not outcome.value:
             print_line("  nothing found")
-            continue
-        rows = [(e["score"], e.get("entity_group", e.get("entity")), e["start"], e["end"], e["word"]) for e in found]
+            return
+        rows = [
+            (e["score"], e.get("entity_group", e.get("entity")), e["start"], e["end"], e["word"]) for e in outcome.value
+        ]
         print_table(("score", "label", "start", "end", "word"), rows, right=(0, 2, 3))
 
+    show = as_json(lambda one: {"text": one.item, "entities": one.value}) if args.json else headed(_item, body)
+    return answer_texts(args, texts, item_of=_text_of, answers=PipelineAnswers(pipe), show=show)
 
-def answer(given: argparse.Namespace) -> None:
+
+def answer(args: argparse.Namespace) -> int:
     """`minibert answer`."""
-    if given.context is not None and given.context_file is not None:
+    if args.context is not None and args.context_file is not None:
         raise CommandError("the text came both with --context and with --context-file; give one of them")
-    context = given.context if given.context_file is None else read_file(given.context_file)
+    if args.context_file == "-" and not args.text and args.file in (None, "-"):
+        raise CommandError("the questions and --context-file both come from stdin; give one of them as a file")
+    context = args.context if args.context_file is None else read_context(args.context_file)
     if context is None:
-        lines, pairs = _pairs(given, "a question and the text with the answer")
+        texts, pair_of = _pairs(args, "a question and the text with the answer")
     else:
-        lines = read_lines(given)
-        pairs = [(line.text, context) for line in lines]
-    options = {"top_k": given.top_k, "max_answer_len": given.max_answer_len}
-    pipe = _pipeline("question-answering", given, handle_impossible_answer=given.impossible, **options)
-    inputs = [{"question": question, "context": text} for question, text in pairs]
-    for number, (pair, found) in enumerate(zip(pairs, _answers(pipe, inputs, lines), strict=True)):
-        best = found if isinstance(found, list) else [found]
-        if given.json:
-            print_json({"question": pair[0], "answers": best})
-            continue
-        _heading(pair[0], number)
-        if not best:
+        texts, pair_of = _texts(args), lambda line: (line.text, context)
+    options = {"top_k": args.top_k, "max_answer_len": args.max_answer_len}
+    pipe = _pipeline("question-answering", args, handle_impossible_answer=args.impossible, **options)
+
+    def item_of(line: Line) -> dict[str, str]:
+        return dict(zip(("question", "context"), pair_of(line), strict=True))
+
+    def body(outcome: Outcome) -> None:
+        found = _listed(outcome.value)
+        if not found:
             print_facts([("nothing found", "")])
-            continue
-        rows = [(a["score"], a["start"], a["end"], clip(a["answer"]) or "(no answer)") for a in best]
+            return
+        rows = [(a["score"], a["start"], a["end"], clip(a["answer"]) or "(no answer)") for a in found]
         print_table(("score", "start", "end", "answer"), rows, right=(0, 1, 2))
+
+    def fields(outcome: Outcome) -> dict[str, Any]:
+        return {"question": outcome.item["question"], "answers": _listed(outcome.value)}
+
+    show = as_json(fields) if args.json else headed(lambda one: str(one.item["question"]), body)
+    return answer_texts(args, texts, item_of=item_of, answers=PipelineAnswers(pipe), show=show)
+
+
+def _listed(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else [found]

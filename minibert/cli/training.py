@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import signal
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minibert.cli.printing import print_facts, print_json
+from minibert.paths import as_path
 
 if TYPE_CHECKING:
     from minibert.pretraining.evaluation import Evaluation
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
 __all__ = ["estimate", "evaluate", "pretrain", "resume"]
 
 
-def pretrain(given: argparse.Namespace) -> None:
+def pretrain(args: argparse.Namespace) -> None:
     """A new run."""
     from minibert.pretraining.training import pretrain as run
 
-    where = {"device": given.device, "precision": given.precision}
-    _tell(given, run(_recipe(given), Path(given.out).expanduser(), **where, quiet=given.quiet))
+    where = {"device": args.device, "precision": args.precision}
+    _report(args, run(_recipe(args), as_path(args.out), **where, quiet=args.quiet))
 
 
-def resume(given: argparse.Namespace) -> None:
+def resume(args: argparse.Namespace) -> None:
     """A run that was stopped."""
     from minibert.pretraining.training import resume as run
 
-    folder, data, held_out = Path(given.run_folder).expanduser(), _absolute(given.data), _absolute(given.held_out)
-    where = {"device": given.device, "precision": given.precision}
-    _tell(given, run(folder, data=data, held_out=held_out, **where, quiet=given.quiet))
+    folder, data, held_out = as_path(args.run_folder), _absolute(args.data), _absolute(args.held_out)
+    where = {"device": args.device, "precision": args.precision}
+    _report(args, run(folder, data=data, held_out=held_out, **where, quiet=args.quiet))
 
 
-def evaluate(given: argparse.Namespace) -> None:
+def evaluate(args: argparse.Namespace) -> None:
     """A model on held-out text."""
     from minibert.pretraining.held_out import evaluate_model
     from minibert.pretraining.progress import counting
 
     with counting("example") as on_batch:
         found = evaluate_model(
-            given.model,
-            Path(given.data).expanduser(),
-            max_length=given.max_length,
-            examples=given.examples,
-            batch_size=given.batch_size,
-            seed=given.seed,
-            whole_word_masking=given.whole_word_masking,
-            device=given.device,
+            args.model,
+            as_path(args.data),
+            max_length=args.max_length,
+            examples=args.examples,
+            batch_size=args.batch_size,
+            seed=args.seed,
+            whole_word_masking=args.whole_word_masking,
+            device=args.device,
             on_batch=on_batch,
         )
-    if given.json:
-        print_json({"model": given.model, "data": given.data, **found.to_dict()})
+    if args.json:
+        print_json({"model": args.model, "data": args.data, **found.to_dict()})
     else:
         print_facts(_figures(found))
 
@@ -72,42 +72,42 @@ def _figures(found: Evaluation) -> list[tuple[str, object]]:
     ]
 
 
-def estimate(given: argparse.Namespace) -> None:
+def estimate(args: argparse.Namespace) -> None:
     """What a recipe costs."""
     from minibert.pretraining.estimate import estimate as work_out
 
-    found = work_out(_recipe(given), ranks=given.ranks, flops=given.flops, measure=not given.no_measure)
-    if given.json:
+    found = work_out(_recipe(args), ranks=args.ranks, flops=args.flops, measure=not args.no_measure)
+    if args.json:
         print_json(asdict(found))
     else:
         print_facts(found.facts())
 
 
-def _recipe(given: argparse.Namespace) -> Recipe:
+def _recipe(args: argparse.Namespace) -> Recipe:
     from minibert.pretraining.recipe_file import read_recipe
 
-    settings = list(given.set)
-    for key, folder in (("folder", given.data), ("held_out", given.held_out)):
+    settings = list(args.set)
+    for key, folder in (("folder", args.data), ("held_out", args.held_out)):
         if folder is not None:
             settings.append(f"data.{key}={_absolute(folder)}")
-    return read_recipe(given.recipe, settings=settings)
+    return read_recipe(args.recipe, settings=settings)
 
 
 def _absolute(folder: str | None) -> str | None:
-    return None if folder is None else str(Path(folder).expanduser().absolute())
+    return None if folder is None else str(as_path(folder).absolute())
 
 
-def _tell(given: argparse.Namespace, outcome: Outcome) -> None:
+def _report(args: argparse.Namespace, outcome: Outcome) -> None:
     """How a run ended; a run that a signal stopped ends the command as that signal would have."""
     from minibert.pretraining.metrics import time_spent
     from minibert.pretraining.progress import duration
 
     found = outcome.evaluation
     seconds, waited = time_spent(outcome.run / "metrics.jsonl")
-    if given.json:
-        told = {"run": str(outcome.run), "step": outcome.step, "finished": outcome.finished}
+    if args.json:
+        summary = {"run": str(outcome.run), "step": outcome.step, "finished": outcome.finished}
         spent = {"seconds": seconds, "data_seconds": waited}
-        print_json({**told, **spent, "evaluation": found.to_dict() if found else None})
+        print_json({**summary, **spent, "evaluation": found.to_dict() if found else None})
     elif outcome.finished:
         facts: list[tuple[str, object]] = [("steps", f"{outcome.step:,}"), ("model", str(outcome.run / "model"))]
         share = f"{waited / seconds:.2%}" if seconds else "nothing"

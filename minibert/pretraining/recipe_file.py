@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Iterable
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from minibert.checkpoint import Staging
 from minibert.install import MissingLibrary
+from minibert.paths import as_path, read_text
 from minibert.pretraining.recipe import Recipe, RecipeError
 
 __all__ = ["bundled", "read_recipe", "write_recipe"]
@@ -33,18 +35,20 @@ def read_recipe(name: str | os.PathLike[str], *, settings: Iterable[str] = ()) -
     Raises:
         RecipeError: no such file, no TOML, or a recipe that is not sound.
     """
-    path = Path(name).expanduser()
+    path = as_path(name)
     if not path.is_file() and str(name) in bundled():  # a folder may well bear the name of the recipe it came from
         path = _FOLDER / f"{name}.toml"
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(read_text(path))
     except FileNotFoundError:
+        near = get_close_matches(str(name), bundled(), n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]}?" if near else ""
         raise RecipeError(
-            f"there is no recipe {name}; expected a TOML file, or one of {', '.join(bundled())}"
+            f"there is no recipe {name}; expected a TOML file, or one of {', '.join(bundled())}{hint}"
         ) from None
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror or error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:
         raise RecipeError(f"the recipe {path} is not TOML: {error}") from error
     _absolute(values, path.parent)
     for setting in settings:
@@ -71,10 +75,10 @@ def _absolute(values: dict[str, Any], base: Path) -> None:
     if isinstance(data, dict):
         for key in ("folder", "held_out"):
             if isinstance(data.get(key), str):
-                data[key] = str((base / Path(data[key]).expanduser()).absolute())
+                data[key] = str((base / as_path(data[key])).absolute())
     start = values.get("start")
     if isinstance(start, dict) and isinstance(start.get("checkpoint"), str):
-        folder = base / Path(start["checkpoint"]).expanduser()
+        folder = base / as_path(start["checkpoint"])
         if folder.is_dir():  # else it is a name
             start["checkpoint"] = str(folder.absolute())
 

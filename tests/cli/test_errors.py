@@ -96,26 +96,19 @@ def test_another_head(refused: Refused, broken: Path) -> None:
 
 def test_no_mask(refused: Refused, broken: Path) -> None:
     assert refused("fill-mask", "--model", broken, "a cat").startswith("No mask_token ([MASK]) found on the input")
-    told = refused("fill-mask", "--model", broken, stdin=b"a [MASK]\nthe cat\n")
-    assert told.startswith("stdin, line 2: No mask_token")
-    assert refused("fill-mask", "--model", broken, "a [MASK]", "the").startswith("argument 2: No mask_token")
 
 
 def test_ten_thousand_tokens(refused: Refused, tiny_checkpoints: dict[str, Path]) -> None:
-    told = refused("classify", "--model", tiny_checkpoints["classes"], stdin=b"a\n" + b"cat " * 10_000)
-    assert told == (
-        "stdin, line 2: the text has 10002 tokens and the model takes 32; shorten it, or let it be cut with --truncate"
-    )
+    told = refused("classify", "--model", tiny_checkpoints["classes"], "cat " * 10_000)
+    assert told == "the text has 10002 tokens and the model takes 32; shorten it, or let it be cut with --truncate"
     assert "--stride N" in refused("tokens", "--model", tiny_checkpoints["tokens"], "cat " * 10_000)
 
 
 def test_invalid_utf8(refused: Refused, broken: Path, tmp_path: Path) -> None:
-    told = refused("fill-mask", "--model", broken, stdin=b"a [MASK]\nth\xe9 [MASK]\n")
-    assert told.startswith("stdin, line 2: byte 3 (0xe9) is not UTF-8; convert the text first")
     file = tmp_path / "texts"
-    file.write_bytes(b"\xff\xfea\x00")  # UTF-16
-    assert refused("fill-mask", "--model", broken, "--file", file).startswith(f"{file}, line 1: byte 1 (0xff)")
-    assert "argument 1: character 3 is not UTF-8" in refused("fill-mask", "--model", broken, "a \udce9 [MASK]")
+    file.write_bytes(b"\xff\xfea\x00")
+    assert refused("fill-mask", "--model", broken, "--file", file).startswith(f"{file} is UTF-16; convert it first")
+    assert "character 3 is not UTF-8" in refused("fill-mask", "--model", broken, "a \udce9 [MASK]")
 
 
 def test_nothing_to_read(refused: Refused, broken: Path, tmp_path: Path) -> None:
@@ -138,10 +131,10 @@ def test_a_terminal_is_not_waited_for(
 
 def test_unknown_words_of_command(refused: Refused, broken: Path) -> None:
     assert refused().startswith("which command? fill-mask, features, ")
-    assert "invalid choice: 'fill-in'" in refused("fill-in")
+    assert "invalid choice: 'fill-in'; did you mean fill-mask?" in refused("fill-in")
     assert "required: --model" in refused("classify", "a text")
     assert refused("fill-mask", "-m", broken, "--tokp=3", "a [MASK]") == (
-        "unrecognized arguments: --tokp=3; see minibert fill-mask --help"
+        "unrecognized arguments: --tokp=3; did you mean --top-k?; see minibert fill-mask --help"
     )
     assert refused("--tokp").startswith("unrecognized arguments: --tokp; see minibert --help")
     assert "--top-k: expected a number of at least 1, got '0'" in refused("fill-mask", "-m", broken, "--top-k", 0, "a")
@@ -153,10 +146,6 @@ def test_unknown_words_of_command(refused: Refused, broken: Path) -> None:
     assert "expected two arguments" in refused("next-sentence", "-m", broken, "only one")
     assert "expected two arguments" in refused("answer", "-m", broken, "only a question")
     assert "both with --context and" in refused("answer", "-m", broken, "--context", "a", "--context-file", "b", "c")
-    assert "line 1: expected two texts with one TAB between, found 0 TABs" in refused(
-        "next-sentence", "-m", broken, stdin=b"only one\n"
-    )
-    assert "which model?" in refused("info")
     assert "at least one target word" in refused("fill-mask", "-m", broken, "--targets", ",", "a [MASK]")
 
 
@@ -187,7 +176,7 @@ def test_output_that_cannot_be_written(
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np.lib.format, "write_array", full)
+    monkeypatch.setattr(np.lib.format, "write_array_header_1_0", full)
     assert refused(*features, "--out", old) == f"cannot write {old}: No space left on device"
     assert old.read_bytes() == b"old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "old.npy", "x.npy"]
@@ -251,7 +240,7 @@ def test_a_full_disk(tiny_checkpoints: dict[str, Path]) -> None:
     line = [sys.executable, "-m", "minibert.cli", "tokenize", "-m", str(tiny_checkpoints["mlm"]), "a"]
     with open("/dev/full", "w") as full:
         done = subprocess.run(line, stdout=full, stderr=subprocess.PIPE, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (2, b"minibert: cannot read or write: No space left on device\n")
+    assert (done.returncode, done.stderr) == (2, b"minibert: cannot write to stdout: No space left on device\n")
 
 
 def test_text_in_and_out_is_utf8_whatever_the_locale(tiny_checkpoints: dict[str, Path]) -> None:

@@ -1,0 +1,65 @@
+"""The nearest command, option or name to what was typed, for the end of an error message."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from minibert.models import MODELS
+
+__all__ = ["did_you_mean", "suggest_command", "with_model_suggestion"]
+
+# What other programs and libraries call the same thing.
+_OTHER_NAMES = {
+    "ask": "answer",
+    "benchmark": "bench",
+    "embed": "features",
+    "embeddings": "features",
+    "encode": "features",
+    "eval": "evaluate",
+    "feature-extraction": "features",
+    "mask": "fill-mask",
+    "merge": "average",
+    "ner": "tokens",
+    "nsp": "next-sentence",
+    "predict": "classify",
+    "qa": "answer",
+    "question-answering": "answer",
+    "sentiment": "classify",
+    "sentiment-analysis": "classify",
+    "show": "info",
+    "text-classification": "classify",
+    "token-classification": "tokens",
+    "train": "pretrain",
+    "train-tokenizer": "vocabulary",
+    "unmask": "fill-mask",
+    "vocab": "vocabulary",
+}
+
+
+def did_you_mean(typed: str, known: Iterable[str]) -> str:
+    """ "; did you mean X?" with the nearest of `known`; empty if nothing is near."""
+    from difflib import get_close_matches  # after a mistake only: it takes longer to import than most commands to parse
+
+    by_lower = {name.lower().replace("_", "-"): name for name in known}
+    near = get_close_matches(typed.lower().replace("_", "-"), by_lower, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower[near[0]]}?" if near else ""
+
+
+def suggest_command(typed: str, commands: Iterable[str]) -> str:
+    """The same for a command, by its names elsewhere too, and for a text in its place."""
+    known = list(commands)
+    if typed in _OTHER_NAMES and _OTHER_NAMES[typed] in known:
+        return f"; did you mean {_OTHER_NAMES[typed]}?"
+    if "[MASK]" in typed:
+        return "; did you mean minibert fill-mask TEXT?"
+    if " " in typed:
+        return "; the command comes first, as in minibert features TEXT"
+    return did_you_mean(typed, known)
+
+
+def with_model_suggestion(message: str, name: object) -> str:
+    """`message`, about a model that could not be loaded, with the bundled model that was probably meant."""
+    typed = str(name)
+    if typed in MODELS or "/" in typed or not (near := did_you_mean(typed, MODELS)):
+        return message
+    return message + near
