@@ -19,7 +19,7 @@ from minibert.bert import BertPreTrainedModel
 from minibert.paths import StrPath
 from minibert.pipelines.batching import Row, pad_rows, plan_batches, progress
 from minibert.pipelines.inputs import Answers, stream_of, take_window
-from minibert.pipelines.options import Options, unknown_option
+from minibert.pipelines.options import Options, option_error
 
 __all__ = ["Options", "Pipeline", "PipelineException"]
 
@@ -46,7 +46,7 @@ class PipelineException(ValueError):
         self.index: int | None = None
 
     def at(self, index: int) -> PipelineException:
-        """The same error, told of input `index` of a list."""
+        """The same error, with the number of the input in its message."""
         located = type(self)(self.task, self.model, self.reason)
         located.args, located.index = (f"input {index}: {self.reason}",), index
         return located
@@ -97,7 +97,7 @@ class Pipeline(ABC):
         """`options` without those that were not given after all."""
         for name in options:
             if name not in self.option_names():
-                raise unknown_option(self.task, name, self.option_names())
+                raise option_error(self.task, name, self.option_names())
         return {name: value for name, value in options.items() if value is not None or name in self.keeps_none}
 
     def options(self, given: Mapping[str, Any]) -> Any:

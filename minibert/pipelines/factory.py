@@ -13,7 +13,7 @@ from minibert.pipelines.feature_extraction import FeatureExtractionPipeline
 from minibert.pipelines.fill_mask import FillMaskPipeline
 from minibert.pipelines.loading import load
 from minibert.pipelines.next_sentence import NextSentencePipeline
-from minibert.pipelines.options import unknown_option
+from minibert.pipelines.options import option_error
 from minibert.pipelines.question_answering import QuestionAnsweringPipeline
 from minibert.pipelines.tasks import DEFAULT_MODELS, TASKS, class_of, task_of
 from minibert.pipelines.text_classification import TextClassificationPipeline
@@ -93,7 +93,7 @@ def pipeline(
     kind = class_of(task_of(model, **source) if task is None else task)
     for name in options:
         if name not in kind.option_names():  # said before anything large is loaded
-            raise unknown_option(kind.task, name, kind.option_names())
+            raise option_error(kind.task, name, kind.option_names())
     if model is None:
         if kind.task not in DEFAULT_MODELS:
             raise ValueError(f"no model is named and {kind.task} has no default one: pipeline({task!r}, model=...)")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from minibert.number_like import as_int
+from minibert.options import unknown_option
 
-__all__ = ["Options", "unknown_option"]
+__all__ = ["Options", "option_error"]
 
 # The pipeline decides on these itself.
 _NOT_FOR_THE_TOKENIZER = ("return_tensors", "return_overflowing_tokens", "is_split_into_words")
@@ -92,14 +92,8 @@ class Options:
         return given | {name: value for name, value in self._spelled_out().items() if value is not None}
 
 
-def unknown_option(task: str, name: str, known: Iterable[str]) -> ValueError:
-    """The error for an option that a task does not have: what does the same, what may be meant, what there is."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1)
+def option_error(task: str, name: str, known: Iterable[str]) -> ValueError:
+    """The error for an option that a task does not have: what does the same here, or which one may be meant."""
     if name in _ELSEWHERE:
-        hint = f"{_ELSEWHERE[name]}; it has "
-    elif close:
-        hint = f"did you mean {close[0]!r}? It has "
-    else:
-        hint = "it has "
-    return ValueError(f"{task} has no option {name!r}; {hint}{', '.join(names)}")
+        return ValueError(f"{task} has no option {name!r}; {_ELSEWHERE[name]}")
+    return ValueError(unknown_option(task, name, known))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
+from inspect import signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minibert.bert import BertPreTrainedModel
+from minibert.checkpoint.hub import HubOptions
 from minibert.models import MINI
 from minibert.number_like import as_int
+from minibert.options import unknown_option
 from minibert.paths import StrPath
 from minibert.pipelines.batching import progress
 from minibert.pipelines.feature_extraction import FeatureExtractionPipeline
@@ -43,7 +47,7 @@ class SentenceEncoder:
         similarity: one of `minibert.sentences.nearest.SIMILARITIES`; None: as the folder says, else "cosine".
         device, dtype: as for `pipeline`.
         batch_size: the most texts that run through the model at once.
-        source: revision, cache_dir, local_files_only, token, for names on the hub.
+        source: those of `minibert.checkpoint.HubOptions`: revision, token, subfolder, ...
 
     Attributes:
         model, tokenizer: the encoder and its tokenizer.
@@ -67,11 +71,17 @@ class SentenceEncoder:
         batch_size: int = 32,
         **source: Any,
     ) -> None:
+        source, others = HubOptions.split(source)
+        if others:
+            known = [*signature(SentenceEncoder).parameters, *(field.name for field in fields(HubOptions))]
+            raise ValueError(unknown_option("SentenceEncoder", next(iter(others)), known))
         if isinstance(model, BertPreTrainedModel):
             self.settings = SentenceSettings(model, pooling_modes(pooling or "mean"))
         else:
             self.settings = read_sentence_folder(model, pooling=pooling, **source)
         settings = self.settings
+        if settings.encoder is not model:  # a folder of its own, found below the given place
+            source.pop("subfolder", None)
         if normalize is not None:
             settings.steps = [step for step in settings.steps if step != "normalize"] + ["normalize"] * bool(normalize)
         settings.similarity = settings.similarity if similarity is None else similarity

@@ -68,7 +68,7 @@ def read_sentence_folder(name: StrPath, *, pooling: Any = None, **source: Any) -
     Args:
         name: where the checkpoint is.
         pooling: used instead of what the folder says; then the folder need not say it.
-        source: revision, cache_dir, local_files_only, token.
+        source: those of `minibert.checkpoint.HubOptions`.
 
     Raises:
         CheckpointError: nothing there, files that cannot be read, or modules that minibert does not have.

@@ -105,7 +105,7 @@ def test_a_tokenizer_of_its_own(tiny_checkpoints: dict[str, Path], tmp_path: Pat
 
 
 def test_unknown_and_impossible_options(features: Any) -> None:
-    with pytest.raises(ValueError, match="feature-extraction has no option 'top_k'; it has "):
+    with pytest.raises(ValueError, match="feature-extraction has no option 'top_k'; it takes "):
         features("a", top_k=3)
     with pytest.raises(ValueError, match="batch_size must be an integer of at least 1, got 0"):
         features("a", batch_size=0)

@@ -179,8 +179,27 @@ def test_a_folder_without_its_pooling_folder(tmp_path: Path) -> None:
 
 def test_an_old_folder_keeps_its_encoder_in_a_folder_of_its_own(tmp_path: Path) -> None:
     encoder = SentenceEncoder(write(tmp_path, pooling=MEAN, transformer="0_Transformer", max_seq_length=8))
+    below = SentenceEncoder(tmp_path.parent, subfolder=tmp_path.name)
+    close(below.encode("the cat"), encoder.encode("the cat"))
     assert encoder.settings.max_seq_length == 8
     close(encoder.encode("the cat"), states(encoder, "the cat").mean(axis=0))
+
+
+def test_names_on_the_hub(tmp_path: Path) -> None:
+    """As the hub's cache keeps them: folders of modules are asked for by the names in modules.json."""
+    commit = "89abcdef0123456789abcdef0123456789abcdef"
+    repository = tmp_path / "models--owner--model"
+    snapshot = write(repository / "snapshots" / commit, ("Pooling", "Dense"), pooling={"pooling_mode_cls_token": True})
+    folders.write_dense(snapshot / "2_Dense")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit, encoding="utf-8")
+    encoder = SentenceEncoder("owner/model", cache_dir=tmp_path, local_files_only=True)
+    assert encoder.settings.pooling == ("cls",)
+    close(encoder.encode("the cat"), SentenceEncoder(snapshot).encode("the cat"))
+    below = SentenceEncoder(repository, subfolder=f"snapshots/{commit}")
+    close(below.encode("the cat"), encoder.encode("the cat"))
+    with pytest.raises(ValueError, match="SentenceEncoder has no option 'pool'; did you mean 'pooling'"):
+        SentenceEncoder(snapshot, pool="mean")
 
 
 def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
