@@ -22,6 +22,7 @@ _HOMES = {
         "set_num_threads",
     ),
     "minibert.bert": ("BertModel", "BertPreTrainedModel"),
+    "minibert.compilation": ("warm_up",),
     "minibert.config": ("BertConfig",),
     "minibert.gradcheck": ("GradcheckError", "gradcheck"),
     "minibert.heads": (
@@ -75,6 +76,7 @@ __all__ = [
     "pipeline",
     "set_float32_matmul_precision",
     "set_num_threads",
+    "warm_up",
 ]
 
 if TYPE_CHECKING:  # the same names, for editors and type checkers
@@ -87,6 +89,7 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
         set_num_threads,
     )
     from minibert.bert import BertModel, BertPreTrainedModel
+    from minibert.compilation import warm_up
     from minibert.config import BertConfig
     from minibert.gradcheck import GradcheckError, gradcheck
     from minibert.heads import (

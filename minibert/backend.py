@@ -297,6 +297,11 @@ def _load_kernel(device: str, name: str) -> Kernel:
     return Kernel(forward, backward, asks_needs="needs" in inspect.signature(forward).parameters)
 
 
+def kernels_are_on() -> bool:
+    """Whether large inputs run through kernels, in this thread and now."""
+    return bool(_switch.on.value)
+
+
 def kernels_off(function: Any = None) -> Any:
     """Context manager or decorator: every op runs its explicit forward and backward inside."""
     return _switch.on.block("kernels_off", False, function)

@@ -144,6 +144,16 @@ class Generation:
         with _opened(folder) as opened:
             _write(opened, name, data)
 
+    def stored(self) -> dict[Path, int]:
+        """Bytes of files that may be read, in each place that has some."""
+        found = {}
+        for place in self._places:
+            folder = place.folder / self.name
+            with contextlib.suppress(OSError), _opened(folder), os.scandir(folder) as files:
+                if size := sum(file.stat().st_size for file in files):
+                    found[folder] = size
+        return found
+
     def _make(self, place: Place) -> None:
         """The folder of this generation. Older ones are removed, now that there is one more."""
         for folder in (*reversed(place.folder.parents[:2]), place.folder, place.folder / self.name):

@@ -34,6 +34,7 @@ from .cache_files import Generation, places
 
 KERNELS = Path(__file__).parent
 FORMAT = b"minibert compiled code 1\n"
+_defined: list[Path] = []  # folders whose functions this process has defined
 _IRRELEVANT = ("CACHE_", "CUDA_", "THREADING_", "NUMBA_", "COLOR_", "FUNCTION_CACHE_")
 """Beginnings of the names of Numba's settings that do not change the code of a function."""
 
@@ -51,6 +52,13 @@ def is_current(source: Path) -> bool:
     return _name(folder) == _loaded(folder)
 
 
+def stored() -> dict[Path, int]:
+    """Bytes of compiled code in each folder of those that this process uses; only folders that have some."""
+    given = str(getattr(config, "CACHE_DIR", ""))
+    names = [name for name in map(_loaded, _defined) if name is not None]
+    return {folder: size for name in names for folder, size in _generation(name, given).stored().items()}
+
+
 def _folder_of(source: Path) -> Path:
     """The functions there and those of the kernels, with their constants, are all that one in `source` may use."""
     return KERNELS if KERNELS in source.parents else source.parent
@@ -59,6 +67,7 @@ def _folder_of(source: Path) -> Path:
 @cache
 def _loaded(folder: Path) -> str | None:
     """The name of the generation when the first of its functions was defined."""
+    _defined.append(folder)
     return _name(folder)
 
 

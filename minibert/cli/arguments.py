@@ -10,7 +10,7 @@ import minibert
 from minibert.bench.options import EXAMPLE, add_options
 from minibert.cli import checkpoint_options, corpus_options, task_options, training_options
 from minibert.cli.errors import CommandError
-from minibert.cli.parser import Parser, bare_command, count, words
+from minibert.cli.parser import Parser, bare_command, command, count, words
 
 __all__ = ["CommandError", "make_parser", "parse"]
 
@@ -66,6 +66,7 @@ def make_parser() -> tuple[Parser, dict[str, Parser]]:
     commands = parser.add_subparsers(prog="minibert", metavar="COMMAND", dest="command", help=argparse.SUPPRESS)
     for options in (task_options, checkpoint_options, corpus_options, training_options):
         options.add_commands(commands)
+    _warm_up(commands)
     _bench(commands)
     _completion(commands)
     made: dict[str, Parser] = commands.choices
@@ -86,6 +87,18 @@ def _group(title: str, names: Iterable[str], commands: dict[str, Parser]) -> Ite
         if name in commands:
             about = (commands[name].description or "").rstrip(".")
             yield f"  {name:<14}  {about[:1].lower()}{about[1:]}"
+
+
+def _warm_up(commands: Any) -> None:
+    p = command(
+        commands,
+        "warm-up",
+        "compiling:warm_up",
+        "compile the kernels for the CPU now, so that the first use is fast",
+        "minibert warm-up --training",
+    )
+    p.add_argument("--training", action="store_true", help="those of training, too")
+    p.add_argument("--dtype", choices=("float32", "float64"), default="float32", help="precision (float32)")
 
 
 def _bench(commands: Any) -> None:
