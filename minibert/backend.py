@@ -299,7 +299,7 @@ def _load_kernel(device: str, name: str) -> Kernel:
 
 def kernels_are_on() -> bool:
     """Whether large inputs run through kernels, in this thread and now."""
-    return bool(_switch.on.value)
+    return bool(_switch.on.get())
 
 
 def kernels_off(function: Any = None) -> Any:

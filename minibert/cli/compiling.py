@@ -18,7 +18,7 @@ def warm_up(given: argparse.Namespace) -> None:
         folder = None if done.folder is None else str(done.folder)
         print_json({"folder": folder, "bytes": done.size, "seconds": round(done.seconds, 3)})
         return
-    kept = done.folder or "nowhere: no folder for it can be written, so each process compiles again"
+    kept = done.folder or "nowhere: it cannot be written, so each process compiles again"
     facts = [("compiled code", kept), ("size", f"{done.size / 1e6:.1f} MB"), ("took", f"{done.seconds:.1f} s")]
     print_facts(facts if done.folder else facts[:1])
 
