@@ -10,7 +10,7 @@ import minibert
 from minibert.bench.options import EXAMPLE, add_options
 from minibert.cli import checkpoint_options, corpus_options, task_options, training_options
 from minibert.cli.errors import CommandError
-from minibert.cli.parser import Parser, bare_command, command, count, words
+from minibert.cli.parser import Parser, bare_command, count, make_command, words
 
 __all__ = ["CommandError", "make_parser", "parse"]
 
@@ -90,7 +90,7 @@ def _group(title: str, names: Iterable[str], commands: dict[str, Parser]) -> Ite
 
 
 def _warm_up(commands: Any) -> None:
-    p = command(
+    p = make_command(
         commands,
         "warm-up",
         "compiling:warm_up",

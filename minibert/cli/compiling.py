@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 import minibert
+from minibert.cli.messages import say
 from minibert.cli.printing import print_facts, print_json
 
 __all__ = ["warm_up"]
 
 
-def warm_up(given: argparse.Namespace) -> None:
+def warm_up(args: argparse.Namespace) -> None:
     """`minibert warm-up`."""
-    done = minibert.warm_up(given.dtype, training=given.training, progress=_report)
-    if given.json:
+    done = minibert.warm_up(args.dtype, training=args.training, progress=_report)
+    if args.json:
         folder = None if done.folder is None else str(done.folder)
         print_json({"folder": folder, "bytes": done.size, "seconds": round(done.seconds, 3)})
         return
@@ -24,4 +24,4 @@ def warm_up(given: argparse.Namespace) -> None:
 
 
 def _report(part: str) -> None:
-    print(f"minibert: kernels of {part}", file=sys.stderr, flush=True)
+    say(f"kernels of {part}")
