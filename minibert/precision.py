@@ -30,6 +30,7 @@ import numpy as np
 
 from minibert.autograd import Tensor
 from minibert.backend import Array, device_of, namespace
+from minibert.number_like import as_float, as_int, is_float
 
 
 @contextmanager
@@ -72,10 +73,11 @@ class LossScaler:
     """
 
     def __init__(self, initial: float = 2.0**16, interval: int = 2000) -> None:
-        if not initial > 0 or interval < 1:
-            raise ValueError(f"LossScaler: initial must be above 0 and interval at least 1, got {initial}, {interval}")
-        self.interval = interval
-        self._begin = float(initial), 0.0  # the first number, and good steps that it has seen
+        begin = as_float("LossScaler: initial", initial)
+        if not begin > 0:
+            raise ValueError(f"LossScaler: initial must be above 0, got {initial!r}")
+        self.interval = as_int("LossScaler: interval", interval, least=1)
+        self._begin = begin, 0.0  # the first number, and good steps that it has seen
         self._number: Array | None = None  # (1,), on the device of the losses
         self._good: Array | None = None  # (1,), good steps since the number last changed
         self._skipped: Array | None = None  # (1,), steps left out since `settle`
@@ -141,7 +143,7 @@ class LossScaler:
         """
         number, good = (state_dict.get(name) for name in ("number", "good"))
         for value in (number, good):
-            if not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+            if value is None or not is_float(value) or not math.isfinite(value) or value < 0:
                 raise ValueError(f"LossScaler.load_state_dict: expected a number and a count, got {dict(state_dict)}")
         assert number is not None
         assert good is not None

@@ -22,16 +22,32 @@ The published procedures are
 from minibert.optim.adam import Adam, AdamW, BertAdam, adam_update
 from minibert.optim.clip import clip_grad_norm
 from minibert.optim.groups import decay_groups
+from minibert.optim.named_schedules import (
+    SCHEDULES,
+    get_constant_schedule,
+    get_constant_schedule_with_warmup,
+    get_cosine_schedule_with_warmup,
+    get_cosine_with_hard_restarts_schedule_with_warmup,
+    get_inverse_sqrt_schedule,
+    get_linear_schedule_with_warmup,
+    get_polynomial_decay_schedule_with_warmup,
+    get_scheduler,
+)
 from minibert.optim.optimizer import Optimizer
 from minibert.optim.schedule import (
     LRScheduler,
     constant,
     constant_with_warmup,
+    cosine_warmup_decay,
+    cosine_with_hard_restarts,
     google_warmup_decay,
+    inverse_sqrt_warmup_decay,
     linear_warmup_decay,
+    polynomial_warmup_decay,
 )
 
 __all__ = [
+    "SCHEDULES",
     "Adam",
     "AdamW",
     "BertAdam",
@@ -41,7 +57,19 @@ __all__ = [
     "clip_grad_norm",
     "constant",
     "constant_with_warmup",
+    "cosine_warmup_decay",
+    "cosine_with_hard_restarts",
     "decay_groups",
+    "get_constant_schedule",
+    "get_constant_schedule_with_warmup",
+    "get_cosine_schedule_with_warmup",
+    "get_cosine_with_hard_restarts_schedule_with_warmup",
+    "get_inverse_sqrt_schedule",
+    "get_linear_schedule_with_warmup",
+    "get_polynomial_decay_schedule_with_warmup",
+    "get_scheduler",
     "google_warmup_decay",
+    "inverse_sqrt_warmup_decay",
     "linear_warmup_decay",
+    "polynomial_warmup_decay",
 ]

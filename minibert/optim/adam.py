@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 
 from minibert import backend
 from minibert.backend import Array
+from minibert.number_like import is_float
 from minibert.optim.clip import norm_and_factor
 from minibert.optim.optimizer import Optimizer, Params, Todo
 from minibert.precision import LossScaler
@@ -106,9 +107,11 @@ class _AdamFamily(Optimizer):
         self, params: Params, lr: float, betas: tuple[float, float], eps: float, weight_decay: float,
         max_grad_norm: float | None,
     ) -> None:  # fmt: skip
-        if max_grad_norm is not None and not max_grad_norm > 0:
-            name = type(self).__name__
-            raise ValueError(f"{name}: max_grad_norm must be above 0, or None for none, got {max_grad_norm!r}")
+        if max_grad_norm is not None:
+            if not is_float(max_grad_norm) or not max_grad_norm > 0:
+                name = type(self).__name__
+                raise ValueError(f"{name}: max_grad_norm must be above 0, or None for none, got {max_grad_norm!r}")
+            max_grad_norm = float(max_grad_norm)
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
         self.max_grad_norm = max_grad_norm
         self.grad_norm: float | None = None
@@ -119,10 +122,11 @@ class _AdamFamily(Optimizer):
     def options_error(self, options: Mapping[str, Any]) -> str | None:
         for name in ("lr", "eps", "weight_decay"):
             value = options[name]
-            if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
+            if not (is_float(value) and math.isfinite(value) and value >= 0):
                 return f"{name} must be a finite number, 0 or more, got {value!r}"
         betas = options["betas"]
-        if not (isinstance(betas, tuple | list) and len(betas) == 2 and all(0 <= beta < 1 for beta in betas)):
+        pair = isinstance(betas, tuple | list) and len(betas) == 2
+        if not (pair and all(is_float(beta) and 0 <= beta < 1 for beta in betas)):
             return f"betas must be two numbers, each at least 0 and below 1, got {betas!r}"
         return None
 

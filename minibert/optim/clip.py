@@ -13,6 +13,7 @@ import numpy as np
 from minibert import backend
 from minibert.autograd import Tensor
 from minibert.backend import Array
+from minibert.number_like import is_float
 
 
 def clip_grad_norm(parameters: Tensor | Iterable[Tensor], max_norm: float, *, error_if_nonfinite: bool = True) -> float:
@@ -34,8 +35,9 @@ def clip_grad_norm(parameters: Tensor | Iterable[Tensor], max_norm: float, *, er
     Raises:
         ValueError: max_norm is not above 0, or the norm is not finite.
     """
-    if not max_norm > 0:
+    if not is_float(max_norm) or not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm must be above 0, got {max_norm!r}")
+    max_norm = float(max_norm)
     params = {id(p): p for p in ([parameters] if isinstance(parameters, Tensor) else parameters)}
     grads = [p.grad for p in params.values() if p.grad is not None]
     norm, factor = norm_and_factor([grad.data for grad in grads], max_norm, error_if_nonfinite=error_if_nonfinite)

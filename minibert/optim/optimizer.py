@@ -11,6 +11,7 @@ import numpy as np
 
 from minibert import backend
 from minibert.autograd import Tensor
+from minibert.number_like import as_float, as_int, is_float, is_int
 
 Group = dict[str, Any]
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
@@ -91,6 +92,7 @@ class Optimizer(ABC):
         new: Group = {**self.defaults, **group, "params": params}
         if error := self.options_error(new):
             raise ValueError(f"{self.name}: {error}")
+        _use_python_numbers(new)
         names = new.get("param_names")
         if names is not None and len(names) != len(params):
             raise ValueError(f"{self.name}: a group has {len(params)} params but {len(names)} param_names")
@@ -124,6 +126,8 @@ class Optimizer(ABC):
             for key, value in self.state.get(i, {}).items():
                 if not isinstance(value, (int, float)):
                     self._expect_fit(i, p.data, value, f"state {key!r}")
+        for group in self.param_groups:
+            _use_python_numbers(group)  # whoever changed a rate may have taken it out of an array
         factor = self.gradient_factor([grad for _, _, grad, _ in todo])
         new = {i: p.data for i, p, _, _ in todo if i not in self.state}
         self.state.update(zip(new, self.new_states(list(new.values())), strict=True))
@@ -188,6 +192,7 @@ class Optimizer(ABC):
         self.state = state
         for own, group in zip(self.param_groups, groups, strict=True):
             own.update(group)
+            _use_python_numbers(own)
 
     def _pairs(self) -> Iterator[tuple[Tensor, Group]]:
         return ((p, group) for group in self.param_groups for p in group["params"])
@@ -204,6 +209,21 @@ class Optimizer(ABC):
         )
 
 
+def _use_python_numbers(group: Group) -> None:
+    """Options that are NumPy's scalars become Python's numbers: a float64 scalar would widen float32 arithmetic."""
+    for name, value in group.items():
+        if name == "params":
+            continue
+        if isinstance(value, tuple | list) and value and all(map(is_float, value)):
+            group[name] = tuple(_python_number(one) for one in value)
+        elif is_float(value):
+            group[name] = _python_number(value)
+
+
+def _python_number(value: Any) -> int | float:
+    return int(value) if is_int(value) else float(value)
+
+
 def _to_host(value: Any) -> Any:
     """Arrays as NumPy copies; numbers as they are."""
     return value if isinstance(value, (int, float)) else np.array(backend.to_numpy(value))
@@ -211,8 +231,10 @@ def _to_host(value: Any) -> Any:
 
 def _from_host(value: Any, fresh: Any, where: str) -> Any:
     """A saved value, copied into the array of a fresh one."""
-    if isinstance(fresh, (int, float)):
-        return type(fresh)(value)
+    if isinstance(fresh, int):
+        return as_int(where, value, least=0)
+    if isinstance(fresh, float):
+        return as_float(where, value)
     if np.shape(value) != tuple(fresh.shape):
         raise ValueError(f"{where}: expected shape {tuple(fresh.shape)}, got {np.shape(value)}")
     fresh[...] = backend.asarray(np.asarray(value), like=fresh)

@@ -7,9 +7,11 @@ what transformers does (get_linear_schedule_with_warmup), and what Google's code
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from minibert.number_like import as_float, as_int
 from minibert.optim.optimizer import Optimizer
 
 
@@ -52,6 +54,79 @@ def google_warmup_decay(step: int, warmup: int, total: int) -> float:
     if step < warmup:
         return step / warmup
     return 1 - min(step, total) / total
+
+
+def cosine_warmup_decay(step: int, warmup: int, total: int, num_cycles: float = 0.5) -> float:
+    """From 0 to 1 in `warmup` steps, then (1 + cos(2 pi c p)) / 2 with p from 0 to 1 at step `total`, c = num_cycles.
+
+    With c = 0.5 that is half a wave, from 1 down to 0, and it would rise again behind `total`. transformers' schedule;
+    Loshchilov & Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", equation 5, without restarts.
+
+    Raises:
+        ValueError: a number is negative, or total is 0 or below warmup.
+    """
+    _check(step, warmup, total)
+    cycles = as_float("schedule: num_cycles", num_cycles, least=0)
+    if step < warmup:
+        return step / warmup
+    progress = (step - warmup) / max(1, total - warmup)
+    return max(0.0, 0.5 * (1.0 + math.cos(2.0 * math.pi * cycles * progress)))
+
+
+def cosine_with_hard_restarts(step: int, warmup: int, total: int, num_cycles: float = 1) -> float:
+    """From 0 to 1 in `warmup` steps, then `num_cycles` times from 1 down to 0 along half a wave; 0 from `total` on.
+
+    transformers' schedule; Loshchilov & Hutter, "SGDR", equation 5.
+
+    Raises:
+        ValueError: a number is negative, or total is 0 or below warmup.
+    """
+    _check(step, warmup, total)
+    cycles = as_float("schedule: num_cycles", num_cycles, least=0)
+    if step < warmup:
+        return step / warmup
+    progress = (step - warmup) / max(1, total - warmup)
+    if progress >= 1.0:
+        return 0.0
+    return max(0.0, 0.5 * (1.0 + math.cos(math.pi * ((cycles * progress) % 1.0))))
+
+
+def polynomial_warmup_decay(step: int, warmup: int, total: int, power: float = 1.0, end: float = 0.0) -> float:
+    """From 0 to 1 in `warmup` steps, then end + (1 - end) (1 - p)**power with p from 0 to 1 at step `total`.
+
+    `end` from there on; it is a part of the full rate, transformers' lr_end / lr. With power 1 and end 0 it is the
+    linear schedule.
+
+    Raises:
+        ValueError: a number is negative, total is 0 or below warmup, or end is above 1.
+    """
+    _check(step, warmup, total)
+    power = as_float("schedule: power", power, least=0)
+    end = as_float("schedule: end", end, least=0, most=1)
+    if step < warmup:
+        return step / warmup
+    if step > total:
+        return end
+    left: float = 1 - (step - warmup) / max(1, total - warmup)
+    return end + (1 - end) * float(left**power)
+
+
+def inverse_sqrt_warmup_decay(step: int, warmup: int, timescale: float | None = None) -> float:
+    """From 0 to 1 in `warmup` steps, then 1 / sqrt(1 + (step - warmup) / timescale), without an end.
+
+    With timescale = warmup, the default, it is the schedule of Vaswani et al., section 5.3, as a part of its peak:
+    sqrt(warmup / step). Without warm-up the default timescale is 10,000.
+
+    Raises:
+        ValueError: a number is negative, or timescale is not above 0.
+    """
+    _check(step, warmup)
+    scale = as_float("schedule: timescale", (warmup or 10_000) if timescale is None else timescale, least=0)
+    if scale == 0:
+        raise ValueError("schedule: timescale must be above 0, got 0")
+    if step < warmup:
+        return step / warmup
+    return 1.0 / math.sqrt(1.0 + (step - warmup) / scale)
 
 
 class LRScheduler:
@@ -119,7 +194,8 @@ class LRScheduler:
         groups = self.optimizer.param_groups
         if len(base_lrs) != len(groups):
             raise ValueError(f"LRScheduler.load_state_dict: expected {len(groups)} base_lrs, got {len(base_lrs)}")
-        self.step_count, self.base_lrs = int(state_dict["step_count"]), base_lrs
+        self.step_count = as_int("LRScheduler.load_state_dict: step_count", state_dict["step_count"], least=0)
+        self.base_lrs = [as_float("LRScheduler.load_state_dict: base_lr", lr, least=0) for lr in base_lrs]
         for group, base in zip(groups, base_lrs, strict=True):
             group["initial_lr"] = base
         self._set()
@@ -131,9 +207,7 @@ class LRScheduler:
 
 
 def _check(step: int, warmup: int = 0, total: int | None = None) -> None:
-    if step < 0:
-        raise ValueError(f"schedule: step must be 0 or more, got {step}")
-    if warmup < 0:
-        raise ValueError(f"schedule: warmup must be 0 or more steps, got {warmup}")
-    if total is not None and not total >= max(1, warmup):
+    as_float("schedule: step", step, least=0)
+    as_float("schedule: warmup", warmup, least=0)
+    if total is not None and not as_float("schedule: total", total) >= max(1, warmup):
         raise ValueError(f"schedule: total must be at least 1 and not below warmup ({warmup}), got {total}")

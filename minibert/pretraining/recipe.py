@@ -108,7 +108,7 @@ class Phase:
 
 
 OPTIMIZERS = ("adamw", "adam", "bertadam")
-DECAYS = ("linear", "google", "constant")
+DECAYS = ("linear", "google", "cosine", "inverse_sqrt", "constant")
 INITIALISATIONS = ("normal", "cooccurrence", "checkpoint")
 
 
@@ -144,7 +144,8 @@ class SchedulePart:
     Attributes:
         steps: of the whole run.
         warmup: steps in which the rate climbs from 0 to its peak.
-        decay: "linear" to 0 at the end; "google", the same line begun at step 0; or "constant".
+        decay: "linear" to 0 at the end; "google", the same line begun at step 0; "cosine", half a wave to 0 at the end;
+            "inverse_sqrt", which has no end; or "constant". The formulas are in `minibert.optim.schedule`.
     """
 
     steps: int

@@ -18,8 +18,10 @@ from minibert.optim import (
     BertAdam,
     LRScheduler,
     constant_with_warmup,
+    cosine_warmup_decay,
     decay_groups,
     google_warmup_decay,
+    inverse_sqrt_warmup_decay,
     linear_warmup_decay,
 )
 from minibert.precision import LossScaler
@@ -59,10 +61,11 @@ def make_optimizer(model: BertForPreTraining, recipe: Recipe) -> tuple[AdamW | A
     if part.eps is not None:
         options["eps"] = part.eps
     optimizer = made(decay_groups(model, part.weight_decay), **options)
-    if schedule.decay == "constant":
-        return optimizer, LRScheduler(optimizer, constant_with_warmup, warmup=schedule.warmup)
-    factor = linear_warmup_decay if schedule.decay == "linear" else google_warmup_decay
-    return optimizer, LRScheduler(optimizer, factor, warmup=schedule.warmup, total=schedule.steps)
+    endless = {"constant": constant_with_warmup, "inverse_sqrt": inverse_sqrt_warmup_decay}
+    if schedule.decay in endless:
+        return optimizer, LRScheduler(optimizer, endless[schedule.decay], warmup=schedule.warmup)
+    factors = {"linear": linear_warmup_decay, "google": google_warmup_decay, "cosine": cosine_warmup_decay}
+    return optimizer, LRScheduler(optimizer, factors[schedule.decay], warmup=schedule.warmup, total=schedule.steps)
 
 
 class _Piece(NamedTuple):

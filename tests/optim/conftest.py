@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from minibert import backend
+from minibert.modes import Mode
 
 
 @pytest.fixture(autouse=True, scope="module", params=["explicit", "kernels"])
 def _both_ways(request: pytest.FixtureRequest) -> Iterator[None]:
     before = backend._switch.on, backend._switch.smallest
-    backend._switch.on, backend._switch.smallest = request.param == "kernels", 0
+    backend._switch.on, backend._switch.smallest = Mode("kernels", request.param == "kernels"), 0
     yield
     backend._switch.on, backend._switch.smallest = before

@@ -125,3 +125,41 @@ def test_a_model_converted_under_way_is_refused() -> None:
             optimizer.step()
     with pytest.raises(ValueError, match="is .* float64, but its state 'm' is .* float32; convert a model before"):
         optimizer.step()
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_numbers_of_numpy_are_numbers(make: Any) -> None:
+    """The same steps to the bit as with Python's numbers, in float32: a float64 scalar must not widen anything."""
+
+    def stepped(number: Any) -> list[float]:
+        p = Tensor(np.array([0.5, -2.0], np.float32), requires_grad=True)
+        options = {"lr": 0.25, "betas": (0.5, 0.75), "eps": 0.125, "weight_decay": 0.5, "max_grad_norm": 2.0}
+        numbers = {k: tuple(map(number, v)) if isinstance(v, tuple) else number(v) for k, v in options.items()}
+        optimizer = make([p], **numbers)
+        for _ in range(3):
+            p.grad = Tensor(np.array([1.0, -3.0], np.float32))
+            optimizer.step()
+            optimizer.param_groups[0]["lr"] = number(0.125)
+        assert p.dtype == np.float32
+        assert all(type(value) in (float, tuple) for k, value in optimizer.state_dict()["param_groups"][0].items()
+                   if k in ("eps", "weight_decay", "betas"))  # fmt: skip
+        return p.data.tolist()
+
+    expected = stepped(float)
+    for number in (np.float32, np.float64, lambda x: np.array(x, np.float32)):
+        assert stepped(number) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": True}, "lr must be a finite number, 0 or more, got True"),
+        ({"lr": "1e-3"}, "lr must be a finite number, 0 or more, got '1e-3'"),
+        ({"betas": ("a", 0.9)}, "betas must be two numbers"),
+        ({"max_grad_norm": "1"}, "max_grad_norm must be above 0, or None for none, got '1'"),
+        ({"max_grad_norm": True}, "max_grad_norm must be above 0, or None for none, got True"),
+    ],
+)
+def test_what_is_no_number(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AdamW([parameter([1.0])], **options)

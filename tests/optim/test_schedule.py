@@ -9,12 +9,19 @@ import pytest
 
 from minibert.autograd import Tensor
 from minibert.optim import (
+    SCHEDULES,
     AdamW,
     LRScheduler,
     constant,
     constant_with_warmup,
+    cosine_warmup_decay,
+    cosine_with_hard_restarts,
+    get_polynomial_decay_schedule_with_warmup,
+    get_scheduler,
     google_warmup_decay,
+    inverse_sqrt_warmup_decay,
     linear_warmup_decay,
+    polynomial_warmup_decay,
 )
 
 # float64 arithmetic of a handful of operations: a few units in the last place.
@@ -59,9 +66,68 @@ def test_warm_up_all_the_way() -> None:
     [(-1, 0, 5, "step"), (0, -1, 5, "warmup"), (0, 0, 0, "total"), (0, 6, 5, "total")],
 )
 def test_bad_schedules(step: int, warmup: int, total: int, wrong: str) -> None:
-    for schedule in (linear_warmup_decay, google_warmup_decay):
+    decays = (
+        linear_warmup_decay, google_warmup_decay, cosine_warmup_decay, cosine_with_hard_restarts,
+        polynomial_warmup_decay,
+    )  # fmt: skip
+    for schedule in decays:
         with pytest.raises(ValueError, match=f"schedule: {wrong} must be"):
             schedule(step, warmup, total)
+
+
+def test_half_a_cosine_wave() -> None:
+    factors = [cosine_warmup_decay(t, warmup=2, total=6) for t in range(7)]
+    half = 0.5 * np.sqrt(2)
+    assert factors == pytest.approx([0.0, 0.5, 1.0, 0.5 + half / 2, 0.5, 0.5 - half / 2, 0.0], rel=1e-14, abs=1e-16)
+
+
+def test_cosine_with_restarts() -> None:
+    factors = [cosine_with_hard_restarts(t, warmup=0, total=8, num_cycles=2) for t in range(10)]
+    assert factors[4] == factors[0] == 1.0
+    assert factors[1:4] == pytest.approx(factors[5:8], rel=1e-14)
+    assert factors[8:] == [0.0, 0.0]
+
+
+def test_polynomial_decay() -> None:
+    factors = [polynomial_warmup_decay(t, warmup=1, total=5, power=2, end=0.2) for t in range(8)]
+    assert factors == pytest.approx([0, 1, 0.2 + 0.8 * 9 / 16, 0.4, 0.25, 0.2, 0.2, 0.2], **EXACT)
+    linear = [linear_warmup_decay(t, warmup=2, total=6) for t in range(9)]
+    assert [polynomial_warmup_decay(t, warmup=2, total=6) for t in range(9)] == pytest.approx(linear, **EXACT)
+
+
+def test_inverse_square_root() -> None:
+    assert [inverse_sqrt_warmup_decay(t, warmup=4) for t in (0, 2, 4, 16, 64)] == [0.0, 0.5, 1.0, 0.5, 0.25]
+    assert inverse_sqrt_warmup_decay(30_000, warmup=0) == 0.5
+    with pytest.raises(ValueError, match="timescale must be above 0"):
+        inverse_sqrt_warmup_decay(0, warmup=0, timescale=0)
+
+
+def test_numbers_that_are_none_and_numbers_of_numpy() -> None:
+    assert cosine_warmup_decay(np.int64(3), np.int32(1), np.int64(5)) == cosine_warmup_decay(3, 1, 5)
+    for wrong in ("1", True, None, float("nan")):
+        with pytest.raises(ValueError, match="schedule: step must be a finite number"):
+            linear_warmup_decay(wrong, 0, 5)  # type: ignore[arg-type]
+
+
+def test_schedules_by_name() -> None:
+    optimizer = AdamW([parameter([1.0])], lr=0.5)
+    for name in SCHEDULES:
+        scheduler = get_scheduler(name, optimizer, num_warmup_steps=0, num_training_steps=10)
+        assert scheduler.get_last_lr() == [0.5]
+    scheduler = get_scheduler("cosine_with_restarts", optimizer, 0, 10, {"num_cycles": 2})
+    for _ in range(5):
+        scheduler.step()
+    assert scheduler.get_last_lr() == [0.5]
+    for arguments, message in (
+        (("cosin",), "unknown schedule 'cosin'; expected one of constant, "),
+        (("linear", None, 10), "the schedule 'linear' needs num_warmup_steps"),
+        (("cosine", 0), "the schedule 'cosine' needs num_training_steps"),
+        (("cosine", 0, 10, {"cycles": 2}), "the schedule 'cosine': .*'cycles'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            get_scheduler(arguments[0], optimizer, *arguments[1:])
+    with pytest.raises(ValueError, match=r"lr_end \(0\.5\) must be below the optimiser's rate \(0\.5\)"):
+        get_polynomial_decay_schedule_with_warmup(optimizer, 0, 10, lr_end=0.5)
 
 
 def test_the_scheduler_sets_the_rate_before_the_first_step() -> None:

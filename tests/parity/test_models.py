@@ -149,10 +149,25 @@ def test_float32_is_as_close_to_the_truth_as_theirs(head: str) -> None:
     assert max(ours) <= 2.0 * max(theirs)
 
 
-@pytest.mark.parametrize("activation", ["gelu_new", "relu", "gelu_pytorch_tanh"])
+@pytest.mark.parametrize("activation", sorted(set(minibert.config.ACTIVATIONS) - {"gelu"}))
 def test_other_activations(activation: str) -> None:
     ours, theirs = run_both("BertForMaskedLM", "float64", 0, {**SIZES, "hidden_act": activation})
     np.testing.assert_allclose(ours["logits[0]"], theirs["logits[0]"], rtol=0, atol=1e-10)  # the bar, as above
+
+
+@pytest.mark.parametrize("activation", sorted(minibert.config.ACTIVATIONS))
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_activations_and_their_slopes(activation: str, dtype: str) -> None:
+    x = np.concatenate([np.linspace(-8, 8, 401), [-100.0, -30.0, 30.0, 100.0]]).astype(dtype)
+    ours, theirs = minibert.Tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y, expected = minibert.config.ACTIVATIONS[activation](ours), transformers.activations.ACT2FN[activation](theirs)
+    y.sum().backward()
+    expected.sum().backward()
+    # Values and slopes of size one to eight, a handful of roundings each; transformers' own constants in gelu_fast
+    # and gelu_accurate have ten digits.
+    atol = 2e-6 if dtype == "float32" else 1e-9 if activation in ("gelu_fast", "gelu_accurate") else 1e-14
+    np.testing.assert_allclose(y.numpy(), expected.detach().numpy(), rtol=10 * np.finfo(dtype).eps, atol=atol)
+    np.testing.assert_allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=10 * np.finfo(dtype).eps, atol=atol)
 
 
 def test_question_answering_loss() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import minibert.optim
 from minibert.autograd import Tensor
 from minibert.gradcheck import gradcheck
 from minibert.optim import (
@@ -169,6 +170,34 @@ def test_schedules_follow_transformers_step_by_step(warmup: int, total: int) -> 
         got = rates(LRScheduler(mine, factor, **options), mine, total + 3)
         # At most the last bit: base * factor in another order.
         assert got == pytest.approx(rates(judge(other, **judge_options), other, total + 3), rel=1e-15, abs=0.0)
+
+
+@pytest.mark.parametrize(("warmup", "total"), [(0, 10), (4, 10), (10, 10), (3, 4)])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("get_cosine_schedule_with_warmup", {}),
+        ("get_cosine_schedule_with_warmup", {"num_cycles": 1.3}),
+        ("get_cosine_with_hard_restarts_schedule_with_warmup", {}),
+        ("get_cosine_with_hard_restarts_schedule_with_warmup", {"num_cycles": 3}),
+        ("get_polynomial_decay_schedule_with_warmup", {}),
+        ("get_polynomial_decay_schedule_with_warmup", {"lr_end": 0.02, "power": 2.0}),
+        ("get_inverse_sqrt_schedule", {}),
+        ("get_inverse_sqrt_schedule", {"timescale": 7}),
+    ],
+)
+def test_schedules_by_their_names_in_transformers(warmup: int, total: int, name: str, options: dict[str, Any]) -> None:
+    steps = {"num_warmup_steps": warmup, "num_training_steps": total}
+    if "polynomial" in name and warmup == total:
+        pytest.skip("transformers divides by zero at the end of a warm-up that is all of the run")
+    if "inverse" in name:
+        del steps["num_training_steps"]
+    ours, theirs = both([(2,)])
+    mine, other = AdamW(ours, lr=0.3), torch.optim.AdamW(theirs, lr=0.3)
+    got = rates(getattr(minibert.optim, name)(mine, **steps, **options), mine, total + 3)
+    expected = rates(getattr(transformers, name)(other, **steps, **options), other, total + 3)
+    # The same formula in another order; where it goes to 0, a few roundings of its terms of size 0.3.
+    assert got == pytest.approx(expected, rel=1e-13, abs=1e-16)
 
 
 def test_decay_groups_split_a_transformers_model_as_its_trainer_does() -> None:
