@@ -7,9 +7,10 @@ without a byte order mark (Notepad writes one), with any of the usual line ends.
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
-__all__ = ["StrPath", "as_path", "read_text"]
+__all__ = ["StrPath", "as_path", "decode", "is_file_name", "read_regular", "read_text"]
 
 StrPath = str | os.PathLike[str]
 """What a function that takes a path takes."""
@@ -29,6 +30,14 @@ def as_path(path: StrPath) -> Path:
         raise ValueError(f"{path}: {error}") from None
 
 
+def is_file_name(name: object) -> bool:
+    """Whether `name` is the name of a file in a folder, and nothing that leads out of it.
+
+    For names that a file gives, since it may come from anywhere.
+    """
+    return isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\\0")
+
+
 def read_text(path: StrPath) -> str:
     """The whole of a text file, without its byte order mark.
 
@@ -36,8 +45,32 @@ def read_text(path: StrPath) -> str:
         ValueError: it is not UTF-8; the message names the file and the byte.
         OSError: it cannot be read.
     """
-    data = as_path(path).read_bytes()
+    return decode(as_path(path).read_bytes(), path)
+
+
+def decode(data: bytes, path: StrPath) -> str:
+    """The text of a file's bytes, without its byte order mark. Raises ValueError as `read_text`."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8: byte {error.start} is 0x{data[error.start]:02x}") from None
+
+
+def read_regular(path: StrPath, limit: int) -> bytes:
+    """The bytes of a file of at most `limit` bytes.
+
+    A pipe or a device in its place is refused unopened: reading it might never end.
+
+    Raises:
+        ValueError: it is no regular file, or larger.
+        OSError: it cannot be read.
+    """
+    path = as_path(path)
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe, a socket or a device"
+        raise ValueError(f"{path} is {kind}; expected a file")
+    if found.st_size > limit:
+        raise ValueError(f"{path} has {found.st_size:,} bytes; no such file has more than {limit:,}")
+    with path.open("rb") as file:
+        return file.read(limit)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any
 from minibert.checkpoint.contents import files_below, other_place, some
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning, one_line
 from minibert.checkpoint.staging import Staging
-from minibert.file_kind import instead_of
+from minibert.json_file import read_object
 from minibert.number_like import is_int
-from minibert.paths import StrPath, as_path, read_text
+from minibert.paths import StrPath, as_path
 
 __all__ = ["read_config", "read_config_file", "read_json_object", "relabel", "settle_labels", "write_text_file"]
 
@@ -56,29 +55,15 @@ def read_json_object(path: Path) -> dict[str, Any]:
     Raises CheckpointError with the cause: no such file, not readable, not UTF-8, not JSON but something that is
     recognised (`minibert.file_kind`), not an object.
     """
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; expected a file")
     try:
-        if wrong := instead_of(path):
-            raise CheckpointError(f"{path} is not JSON: {wrong}")
-        content = json.loads(read_text(path), parse_constant=_no_constant)
-    except CheckpointError:
-        raise
+        return read_object(path)
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no {path}; expected a JSON file") from error
     except OSError as error:
         reason = one_line(error.strerror or error)
         raise CheckpointError(f"{path} cannot be read: {reason}; check its permissions") from error
-    except (ValueError, RecursionError) as error:  # bad JSON and bad UTF-8
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else one_line(error)
-        raise CheckpointError(f"{path} is not JSON: {reason}; mend it or download it again") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds a JSON {type(content).__name__}; expected an object of settings")
-    return content
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which is no number of JSON")
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def _no_config(path: Path) -> str:

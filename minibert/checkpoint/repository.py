@@ -6,7 +6,6 @@ network falls back to the cache, or fails, at once rather than after half a minu
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from minibert.checkpoint.contents import lack_of_weights, other_place, some
 from minibert.checkpoint.errors import CheckpointError, one_line
+from minibert.json_file import read_object
 from minibert.paths import as_path
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _network_advice(error: BaseException) -> str:
 def _shards(index: Path) -> list[str]:
     """The shard files that an index names; an unreadable index is left for the reader to explain."""
     try:
-        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        names = set(read_object(index)["weight_map"].values())
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return []
     return sorted(name for name in names if isinstance(name, str) and re.fullmatch(r"[\w.-]+", name))

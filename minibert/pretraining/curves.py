@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from minibert.checkpoint import Staging
+from minibert.number_like import is_float
 from minibert.pretraining.metrics import read_metrics
 
 __all__ = ["draw_curves"]
@@ -46,6 +47,6 @@ def draw_curves(run: Path) -> bool:
 
 
 def _line(axes: Any, lines: list[dict[str, Any]], key: str, label: str, colour: str, **style: Any) -> None:
-    lines = [line for line in lines if line[key] is not None]
+    lines = [line for line in lines if is_float(line.get(key))]
     if lines:
         axes.plot([line["step"] for line in lines], [line[key] for line in lines], color=colour, label=label, **style)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -24,6 +25,8 @@ from pathlib import Path
 from typing import Any
 
 from minibert.checkpoint import Staging
+from minibert.json_file import parse_json
+from minibert.number_like import is_float, is_int
 from minibert.pretraining.step import Losses
 
 __all__ = ["TIMES", "Metrics", "Window", "read_metrics", "time_spent"]
@@ -108,24 +111,43 @@ def _text(line: dict[str, Any]) -> str:
 
 
 def read_metrics(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a file; one cut short by a kill, which can only be the last, is left out."""
+    """The lines of a file. One cut short by a kill, which can only be the last, is skipped.
+
+    Any other line that is damaged is skipped with a warning that gives its number.
+    """
     with path.open(encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if not line.endswith("\n"):
-                return
-            try:
-                told = json.loads(line)
-            except json.JSONDecodeError:
-                return
-            if not isinstance(told, dict) or "step" not in told:
-                return
-            yield told
+        bad = 0
+        for number, text in enumerate(file, 1):
+            line = _parsed(text, f"{path}:{number}")
+            if bad:  # so it was not the last
+                warnings.warn(f"{path}: line {bad} is damaged and is skipped", stacklevel=2)
+                bad = 0
+            if line is None:
+                bad = number
+            else:
+                yield line
+
+
+_NUMBERS = {"step", "tokens", "loss", "mlm_loss", "nsp_loss", "lr", "grad_norm", *TIMES}
+
+
+def _parsed(text: str, name: str) -> dict[str, Any] | None:
+    """A line of metrics; None if it is none."""
+    if not text.endswith("\n"):
+        return None
+    try:
+        line = parse_json(text, name)
+    except ValueError:
+        return None
+    if not isinstance(line, dict) or not is_int(line.get("step")) or not isinstance(line.get("evaluation", {}), dict):
+        return None
+    return line if all(line[key] is None or is_float(line[key]) for key in _NUMBERS & line.keys()) else None
 
 
 def time_spent(path: Path) -> tuple[float, float]:
     """Seconds of a run so far, and how many of them it waited for examples; zeros if it has written no line."""
     seconds = waited = 0.0
     for line in read_metrics(path) if path.exists() else ():
-        seconds = line.get("seconds", seconds)
-        waited += line.get("data_seconds", 0.0)
+        seconds = line.get("seconds") or seconds
+        waited += line.get("data_seconds") or 0.0
     return seconds, waited

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -11,11 +10,13 @@ from typing import Any
 
 from minibert.checkpoint import Staging
 from minibert.install import MissingLibrary
-from minibert.paths import as_path, read_text
+from minibert.paths import StrPath, as_path, decode, read_regular
+from minibert.pretraining.errors import one_line
 from minibert.pretraining.recipe import Recipe, RecipeError
 
 __all__ = ["bundled", "read_recipe", "write_recipe"]
 
+LIMIT = 1 << 20  # bytes of a recipe
 _FOLDER = Path(__file__).parent.parent / "recipes"
 
 
@@ -24,7 +25,7 @@ def bundled() -> list[str]:
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
-def read_recipe(name: str | os.PathLike[str], *, settings: Iterable[str] = ()) -> Recipe:
+def read_recipe(name: StrPath, *, settings: Iterable[str] = ()) -> Recipe:
     """The recipe in a file, or one that comes with the package by its name ("mini").
 
     Args:
@@ -39,7 +40,7 @@ def read_recipe(name: str | os.PathLike[str], *, settings: Iterable[str] = ()) -
     if not path.is_file() and str(name) in bundled():  # a folder may well bear the name of the recipe it came from
         path = _FOLDER / f"{name}.toml"
     try:
-        values = tomllib.loads(read_text(path))
+        values = tomllib.loads(decode(read_regular(path, LIMIT), path))
     except FileNotFoundError:
         near = get_close_matches(str(name), bundled(), n=1, cutoff=0.5)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -48,8 +49,15 @@ def read_recipe(name: str | os.PathLike[str], *, settings: Iterable[str] = ()) -
         ) from None
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror or error}") from error
-    except ValueError as error:
+    except tomllib.TOMLDecodeError as error:
         raise RecipeError(f"the recipe {path} is not TOML: {error}") from error
+    except RecursionError:
+        raise RecipeError(f"the recipe {path} is not usable: its values are nested too deeply") from None
+    except ValueError as error:  # not text, no file, too large; or a number of thousands of digits
+        reason = str(error).removeprefix(f"{path} ")
+        told = one_line(error) if reason == str(error) else f"it {reason}"
+        what = "is not TOML" if "UTF-8" in reason else "cannot be read"
+        raise RecipeError(f"the recipe {path} {what}: {told}") from error
     _absolute(values, path.parent)
     for setting in settings:
         _set(values, setting)

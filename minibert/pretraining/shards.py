@@ -7,7 +7,7 @@ A folder holds the tokenizer's files, for each shard
     shard-00000.documents   where each document begins, counted likewise, and the end; uint32
     shard-00000.names       the documents' names, one a line
 
-(little-endian, nothing else in them) and data.json, which gives every file's length and SHA-256 and is written last. A
+(little-endian, nothing else in them) and data.json, which gives every file's length and SHA-256 and one of itself. A
 document never spans two shards. Documents, sentences and tokens are numbered through the whole folder.
 """
 
@@ -27,6 +27,9 @@ from typing import Any
 import numpy as np
 
 from minibert.checkpoint import hidden_folder
+from minibert.json_file import is_sealed, read_object, seal
+from minibert.number_like import is_int
+from minibert.paths import is_file_name
 from minibert.pretraining.errors import DataError, one_line
 
 __all__ = ["INDEX", "Shard", "ShardWriter", "let_go", "new_folder", "open_shards", "prepared_inside", "read_index"]
@@ -117,7 +120,7 @@ class ShardWriter:
         if self._documents:
             self._close()
         kept = sorted(path for path in self.folder.iterdir() if not path.name.startswith("shard-"))
-        told = {
+        contents = {
             "format": FORMAT,
             "version": VERSION,
             "vocabulary_size": self.vocabulary_size,
@@ -129,6 +132,7 @@ class ShardWriter:
             "tokenizer": {path.name: _sum(path.read_bytes()) for path in kept},
             "shards": self.shards,
         }
+        told = seal(contents)
         (self.folder / INDEX).write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return told
 
@@ -197,21 +201,23 @@ def read_index(folder: Path) -> dict[str, Any]:
     if not path.exists() and (inside := prepared_inside(folder)):
         raise DataError(f"{folder} holds prepared folders: name one of them, {' or '.join(map(str, inside))}")
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_object(path)
     except FileNotFoundError:
         raise DataError(f"{folder} has no {INDEX}: make the folder with `minibert prepare`") from None
     except NotADirectoryError:
         raise DataError(f"{folder} is a file, and prepared data is a folder: `minibert prepare` makes it") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot read {path}: {one_line(error)}") from None
-    if not isinstance(told, dict) or told.get("format") != FORMAT or not told.get("shards"):
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or one_line(error)}") from None
+    except ValueError as error:
+        raise DataError(f"{error}: {_REPAIR}") from None
+    if told.get("format") != FORMAT or not told.get("shards"):
         raise DataError(f"{path} does not describe prepared data: make the folder again with `minibert prepare`")
     if told.get("version") != VERSION:
         raise DataError(
             f"{path} is of version {told.get('version')}, and this minibert reads version {VERSION}:"
             " make the folder again with `minibert prepare`"
         )
-    if not _is_sound(told):
+    if is_sealed(told) is False or not _is_sound(told):
         raise DataError(f"{path} is damaged: {_REPAIR}")
     return told
 
@@ -228,10 +234,18 @@ def _is_sound(told: dict[str, Any]) -> bool:
     if not isinstance(shards, list) or not isinstance(tokenizer, dict) or told.get("dtype") not in ("uint16", "uint32"):
         return False
     parts = [part.get(kind) if isinstance(part, dict) else None for part in shards for kind in _KINDS]
+    files = [*parts, *({"file": name, **part} if isinstance(part, dict) else None for name, part in tokenizer.items())]
+    positive = all(isinstance(count, int) and is_int(count) and count >= 1 for count in counts)
+    return positive and all(map(_is_entry, files))
+
+
+def _is_entry(part: Any) -> bool:
+    """Whether data.json says of a file its name, in the folder itself, its length and its digest."""
     return (
-        all(isinstance(count, int) and count >= 1 for count in counts)
-        and all(isinstance(part, dict) and {"file", "bytes", "sha256"} <= part.keys() for part in parts)
-        and all(isinstance(part, dict) and {"bytes", "sha256"} <= part.keys() for part in tokenizer.values())
+        isinstance(part, dict)
+        and is_file_name(part.get("file"))
+        and is_int(part.get("bytes"))
+        and isinstance(part.get("sha256"), str)
     )
 
 
@@ -262,11 +276,16 @@ def open_shards(folder: Path, told: dict[str, Any], *, verify: bool) -> list[Sha
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> np.ndarray:
+    size = path.stat().st_size
+    if not size or size % dtype.itemsize:
+        raise DataError(f"{path} has {size:,} bytes, which are no {dtype.name} numbers: {_REPAIR}")
     return np.memmap(path, dtype=dtype, mode="r")
 
 
 def _check(path: Path, entry: dict[str, Any], verify: bool) -> None:
     try:
+        if path.exists() and not path.is_file():
+            raise DataError(f"{path} is no file: {_REPAIR}")
         size = path.stat().st_size
         if size != entry["bytes"]:
             raise DataError(f"{path} has {size:,} bytes and should have {entry['bytes']:,}: {_REPAIR}")

@@ -2,7 +2,8 @@
 
     RUN/recipe.toml          what is being done
     RUN/state-1500/          after 1500 steps: a checkpoint as any other (config.json, model.safetensors, vocabulary),
-                             optimizer.safetensors (Adam's m and v), state.json (everything else, and the digests)
+                             optimizer.safetensors (Adam's m and v), state.json (everything else, the digests of the
+                             other files, and one of its own)
     RUN/metrics.jsonl        see `minibert.pretraining.metrics`
     RUN/curves.png           the same as a picture
     RUN/model/               the finished model
@@ -20,7 +21,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,18 @@ from minibert.checkpoint.hidden_folder import HiddenFolder, new_folder, remove_d
 from minibert.checkpoint.safetensors_file import SafetensorsFile, write_safetensors
 from minibert.checkpoint.staging import Staging
 from minibert.heads import BertForPreTraining
+from minibert.json_file import is_sealed, read_object, seal
 from minibert.optim import Optimizer
+from minibert.paths import is_file_name
+from minibert.pretraining.errors import one_line
 from minibert.tokenizer import BertTokenizer
 
 __all__ = [
     "RunError", "Saved", "clear_leftovers", "newest", "only_here", "restore", "save_model_folder", "save_state",
 ]  # fmt: skip
 
-FORMAT = 1
+FORMAT = 2
+FORMATS = (1, 2)  # 1: without a digest of state.json itself
 _FACTS = {"recipe", "data", "place", "random", "schedule", "tokens", "window", "seconds", "optimizer_steps", "files"}
 _STATE = re.compile(r"state-(\d+)")
 _LEFTOVER = re.compile(r"\.(state-\d+|model)\.[0-9a-f]{8}\.(part|old)")
@@ -66,29 +71,64 @@ def newest(run: Path) -> Saved | None:
     """The newest state of a run, whole and with the right digests; None if none was ever saved.
 
     Raises:
-        RunError: it is damaged: by the disk, or by somebody, since a kill cannot do that.
+        RunError: it is damaged, which a kill cannot do; the message says from which earlier state to go on.
     """
     found = states(run)
     if not found:
         return None
     step, folder = found[-1]
     try:
-        facts = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-        if not isinstance(facts, dict) or "format" not in facts:
-            raise ValueError("state.json is not what was written")
-        if facts["format"] != FORMAT:
-            raise RunError(f"{folder} was saved in format {facts['format']}, and this minibert reads {FORMAT}")
-        if missing := _FACTS - facts.keys():
-            raise ValueError(f"state.json lacks {', '.join(sorted(missing))}")
-        for name, digest in facts["files"].items():
-            if _digest(folder / name) != digest:
-                raise ValueError(f"{name} is not what was written")
-    except RunError:
-        raise
-    except (OSError, ValueError, AttributeError) as error:
-        others = f"; remove it to go on from {found[-2][1].name}" if len(found) > 1 else ""
-        raise RunError(f"the state {folder} is damaged: {error}{others}") from error
+        return _read(folder, step)
+    except (OSError, ValueError) as error:
+        if isinstance(error, RunError):
+            raise
+        raise RunError(f"the state {folder} is damaged: {_reason(error)}{_what_to_do(found)}") from error
+
+
+def _read(folder: Path, step: int) -> Saved:
+    """A state whose every byte is what was written. Raises OSError or ValueError with the reason why it is not."""
+    facts = read_object(folder / "state.json")
+    whole = is_sealed(facts)
+    if whole is False or not {"format", "step"} <= facts.keys():
+        raise ValueError("state.json is not what was written")
+    if facts["format"] not in FORMATS:
+        reads = " and ".join(map(str, FORMATS))
+        raise RunError(f"{folder} was saved in format {facts['format']!r}, and this minibert reads {reads}")
+    if facts["format"] == FORMAT and whole is None:
+        raise ValueError("state.json lacks its digest")
+    if missing := _FACTS - facts.keys():
+        raise ValueError(f"state.json lacks {', '.join(sorted(missing))}")
+    if facts["step"] != step:
+        raise ValueError(f"state.json is of step {facts['step']!r}: was the folder renamed, or the file swapped?")
+    files = facts["files"]
+    if not isinstance(files, dict) or not all(is_file_name(name) for name in files):
+        raise ValueError('the "files" of state.json are not what was written')
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {"state.json"}
+    for name in sorted(there | files.keys()):
+        if name not in there:
+            raise ValueError(f"{name} is missing")
+        if name not in files:
+            raise ValueError(f"{name} does not belong to it")
+        if not (folder / name).is_file() or _digest(folder / name) != files[name]:
+            raise ValueError(f"{name} is not what was written")
     return Saved(folder, step, facts)
+
+
+def _what_to_do(found: list[tuple[int, Path]]) -> str:
+    """The end of a message about the last of these states: how to resume from an earlier one."""
+    for k in range(len(found) - 2, -1, -1):
+        step, folder = found[k]
+        with suppress(OSError, ValueError):
+            _read(folder, step)
+            damaged = "it" if k == len(found) - 2 else " and ".join(path.name for _, path in found[k + 1 :])
+            return f"; remove {damaged} to go on from {folder.name}, which is sound"
+    return "; no earlier state is sound" if len(found) > 1 else "; there is no earlier state"
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{Path(error.filename).name if error.filename else 'it'}: {error.strerror}"
+    return one_line(error)
 
 
 def save_state(
@@ -116,7 +156,7 @@ def save_state(
             _write_moments(part, optimizer)
             files = {path.name: _digest(path) for path in sorted(part.iterdir())}
             counts = [optimizer.state.get(i, {}).get("step", 0) for i in range(_count(optimizer))]
-            content = {"format": FORMAT, "step": step, **facts, "optimizer_steps": counts, "files": files}
+            content = seal({"format": FORMAT, "step": step, **facts, "optimizer_steps": counts, "files": files})
             with Staging(part) as stage:
                 stage.open("state.json").write(json.dumps(content, indent=1).encode())
         for _, old in states(run)[:-keep]:
@@ -153,7 +193,7 @@ def restore(saved: Saved, model: BertForPreTraining, optimizer: Optimizer) -> No
             if count
         }
         optimizer.load_state_dict(state)
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise RunError(f"the state {saved.folder} does not fit this run's model: {error}") from error
 
 

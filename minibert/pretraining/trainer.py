@@ -16,6 +16,7 @@ from minibert.nn import skip_init
 from minibert.pretraining import state as saving
 from minibert.pretraining.compute import Compute
 from minibert.pretraining.data import PretrainingData
+from minibert.pretraining.errors import one_line
 from minibert.pretraining.evaluation import Evaluation, evaluate
 from minibert.pretraining.feed import Feed, Place, StepBatch
 from minibert.pretraining.metrics import Metrics, Window
@@ -127,12 +128,15 @@ class Trainer:
     def _restore(self, saved: Saved) -> None:
         facts = saved.facts
         saving.restore(saved, self.model, self.optimizer)
-        self.scheduler.load_state_dict(facts["schedule"])
-        philox.set_state(facts["random"])
-        if self.scaler is not None and facts.get("loss_scale") is not None:
-            self.scaler.load_state_dict(facts["loss_scale"])
-        self.step, self.tokens, self.seconds = saved.step, facts["tokens"], facts["seconds"]
-        self.place, self.window = Place(**facts["place"]), Window(**facts["window"])
+        try:
+            self.scheduler.load_state_dict(facts["schedule"])
+            philox.set_state(facts["random"])
+            if self.scaler is not None and facts.get("loss_scale") is not None:
+                self.scaler.load_state_dict(facts["loss_scale"])
+            self.step, self.tokens, self.seconds = saved.step, int(facts["tokens"]), float(facts["seconds"])
+            self.place, self.window = Place(**facts["place"]), Window(**facts["window"])
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:  # of a format without digest
+            raise RunError(f"the state {saved.folder} is damaged: {one_line(error)}") from error
 
     # ---- the loop ----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ from minibert.autograd import Tensor, no_grad
 from minibert.checkpoint.errors import CheckpointError, one_line
 from minibert.checkpoint.weights import read_weights
 from minibert.config import ACTIVATIONS
-from minibert.paths import read_text
+from minibert.json_file import read_object
 from minibert.pipelines.scores import sigmoid
 
 __all__ = ["Dense", "read_dense"]
@@ -67,10 +66,10 @@ def read_dense(folder: Path) -> Dense:
     """
     path = folder / "config.json"
     try:
-        config = json.loads(read_text(path))
+        config = read_object(path)
         sizes = (config["out_features"], config["in_features"])
         activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} does not describe a Dense module: {one_line(repr(error), 100)}") from error
     if activation not in _ACTIVATIONS:
         raise CheckpointError(f"{path}: unknown activation {activation!r}; expected one of {', '.join(_ACTIVATIONS)}")

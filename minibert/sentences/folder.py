@@ -11,7 +11,6 @@ A folder without them is a plain BERT: its sentences are the mean over their tok
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,8 +19,9 @@ from typing import Any
 
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning, one_line
 from minibert.checkpoint.hub import CONFIG_FILES, TOKENIZER_FILES, WEIGHT_FILES, resolve
+from minibert.json_file import read_json
 from minibert.number_like import as_int
-from minibert.paths import StrPath, read_text
+from minibert.paths import StrPath
 from minibert.pipelines.pooling import POOLINGS, pooling_modes
 from minibert.sentences.dense import read_dense
 
@@ -178,6 +178,6 @@ def _object(path: Path) -> Mapping[str, Any]:
 
 def _json(path: Path) -> Any:
     try:
-        return json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError) as error:
+        return read_json(path)
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not JSON that can be read: {one_line(error)}") from error

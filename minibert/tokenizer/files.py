@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from minibert.file_kind import instead_of
+from minibert.json_file import LIMIT, read_object
+from minibert.paths import decode, read_regular
 from minibert.tokenizer.added import AddedToken
 
 VOCAB, TOKENIZER = "vocab.txt", "tokenizer.json"
@@ -33,14 +35,14 @@ _SETTINGS = (
 
 def read_vocab(path: str | Path) -> dict[str, int]:
     """vocab.txt: one token a line, the line number is the id."""
-    if wrong := instead_of(Path(path), "empty"):
-        raise ValueError(f"the vocabulary {path} is no list of tokens: {wrong}")
     try:
-        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
+        data = read_regular(path, LIMIT)
+        if wrong := instead_of(Path(path), "empty"):
+            raise ValueError(f"the vocabulary {path} is no list of tokens: {wrong}")
+        text = decode(data, path)
     except OSError as error:
         raise ValueError(f"cannot read the vocabulary {path}: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"the vocabulary {path} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     while lines and not lines[-1]:
         lines.pop()
     return index_tokens(lines, str(path))
@@ -101,16 +103,11 @@ def _elsewhere(folder: Path) -> str:
 def _read_json(path: Path) -> dict[str, Any]:
     """A JSON object, or {} where there is no such file."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_object(path)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ValueError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {instead_of(path) or error}") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{path} should hold a JSON object, not a {type(value).__name__}")
-    return value
 
 
 def _vocab_of(model: Mapping[str, Any], path: Path) -> dict[str, int]:

@@ -127,7 +127,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"# \xe9")
     with pytest.raises(RecipeError, match="is not TOML"):
         read_recipe(tmp_path / "latin.toml")
-    with pytest.raises(RecipeError, match="cannot read the recipe"):
+    with pytest.raises(RecipeError, match="the recipe .* cannot be read: it is a folder; expected a file"):
         read_recipe(tmp_path)
 
 

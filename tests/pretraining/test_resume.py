@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from minibert.cli import main
+from minibert.json_file import seal
 from minibert.pretraining import curves, trainer
 from minibert.pretraining import state as saving
 from minibert.pretraining.errors import DataError
@@ -252,6 +253,8 @@ def test_another_recipe(half: Path, whole: Path) -> None:
 def test_keys_that_came_later_do_not_stop_an_older_run(half: Path, whole: Path) -> None:
     file = half / "state-10" / "state.json"
     facts = json.loads(file.read_text())
+    facts["format"] = 1  # as they were before state.json had a digest of its own
+    del facts["digest"]
     del facts["recipe"]["evaluate_examples"], facts["recipe"]["start"]
     file.write_text(json.dumps(facts))
     with pytest.raises(RunError, match="evaluate_examples is 16, was 512"):
@@ -299,17 +302,94 @@ def test_a_damaged_state(name: str, half: Path, whole: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("[]", "not what was written"), ("null", "not what was written"), ('{"format": 1, "files": {}}', "lacks data, ")],
+    [("[]", "holds a JSON list"), ("{}", "not what was written"), ('{"format": 1, "step": 10}', "lacks data, ")],
 )
 def test_a_state_that_does_not_tell_all(text: str, told: str, half: Path) -> None:
     (half / "state-10" / "state.json").write_text(text)
-    refused(half, f"state-10 is damaged: state.json (is )?{told}.*; remove it to go on from state-5")
+    refused(half, f"state-10 is damaged: .*state.json (is )?{told}.*; remove it to go on from state-5")
+
+
+def _digit(folder: Path) -> None:
+    file = folder / "state.json"
+    text = file.read_text()
+    at = text.index('"tokens": ') + len('"tokens": ')
+    file.write_text(text[:at] + str((int(text[at]) + 1) % 9 + 1) + text[at + 1 :])
+
+
+def _swap(name: str) -> Callable[[Path], object]:
+    return lambda folder: shutil.copy(folder.with_name("state-5") / name, folder / name)
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a digit": (_digit, "state.json is not what was written"),
+    "state.json of another state": (_swap("state.json"), "state.json is of step 5: was the folder renamed"),
+    "weights of another state": (_swap("model.safetensors"), "model.safetensors is not what was written"),
+    "a file more": (lambda folder: (folder / "more.json").write_text("{}"), "more.json does not belong to it"),
+    "a file less": (lambda folder: (folder / "tokenizer.json").unlink(), "tokenizer.json is missing"),
+    "a pipe": (
+        lambda folder: ((folder / "vocab.txt").unlink(), os.mkfifo(folder / "vocab.txt")),
+        "vocab.txt is not what was written",
+    ),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes in the file system")
+def test_whatever_is_damaged_is_refused(half: Path, whole: Path, tmp_path: Path) -> None:
+    for change, told in DAMAGE.values():
+        run = tmp_path / "copy"
+        shutil.copytree(half, run)
+        change(run / "state-10")
+        with pytest.raises(RunError, match=f"state-10 is damaged: {told}.*; remove it to go on from state-5, which is"):
+            resume(run, quiet=True)
+        shutil.rmtree(run)
+    (half / "state-10").rename(half / "state-12")
+    with pytest.raises(RunError, match=r"state-12 is damaged: state.json is of step 10: was the folder renamed"):
+        resume(half, quiet=True)
+    (half / "state-12").rename(half / "state-10")
+    resume(half, quiet=True)
+    assert_same(half, whole)
+
+
+def test_which_earlier_state_is_sound(half: Path) -> None:
+    shutil.copytree(half / "state-10", half / "state-11")
+    _digit(half / "state-10")
+    told = "state-11 is damaged: .* step 10.*; remove state-10 and state-11 to go on from state-5, which is sound"
+    with pytest.raises(RunError, match=told):
+        newest(half)
+    _digit(half / "state-5")
+    with pytest.raises(RunError, match="; no earlier state is sound"):
+        newest(half)
+
+
+def test_a_state_without_a_digest_of_its_own_goes_on(half: Path, whole: Path) -> None:
+    """As earlier versions wrote it."""
+    file = half / "state-10" / "state.json"
+    facts = json.loads(file.read_text())
+    del facts["digest"]
+    file.write_text(json.dumps(facts))
+    refused(half, "state-10 is damaged: state.json lacks its digest")
+    file.write_text(json.dumps({**facts, "format": 1, "place": {"nowhere": 1}}))
+    refused(half, "state-10 is damaged")
+    file.write_text(json.dumps({**facts, "format": 1}))
+    resume(half, quiet=True)
+    assert_same(half, whole)
+
+
+def test_a_damaged_line_of_metrics_is_told_and_the_others_kept(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2, "lo\n{"step": "3"}\n{"step": 4, "loss": 1.5}\n{"step": 5')
+    with pytest.warns(UserWarning, match=r"metrics.jsonl: line [23] is damaged and is skipped") as told:
+        lines = list(read_metrics(path))
+    assert [line["step"] for line in lines] == [1, 4]
+    assert len(told) == 2
 
 
 def test_a_state_of_a_later_format(half: Path) -> None:
     file = half / "state-10" / "state.json"
-    file.write_text(file.read_text().replace('"format": 1', '"format": 9'))
-    refused(half, "was saved in format 9, and this minibert reads 1")
+    facts = json.loads(file.read_text())
+    del facts["digest"]
+    file.write_text(json.dumps(seal({**facts, "format": 9})))
+    refused(half, "was saved in format 9, and this minibert reads 1 and 2")
 
 
 def test_two_processes_on_one_run(half: Path) -> None:

@@ -85,9 +85,15 @@ def test_missing(folder: Path, tmp_path: Path) -> None:
 def test_other_things_in_its_place(folder: Path) -> None:
     index = folder / "data.json"
     told = json.loads(index.read_text())
+    index.write_text(json.dumps({**told, "skipped": 1}))
+    with pytest.raises(DataError, match=r"data.json is damaged: copy it again"):  # its own digest tells
+        data(folder)
+    del told["digest"]  # as earlier versions wrote it
+    index.write_text(json.dumps(told))
+    data(folder)
     for text, message in (
-        ("{", "cannot read"),
-        ("[]", "does not describe prepared data"),
+        ("{", "data.json is not JSON: .*: copy it again"),
+        ("[]", "holds a JSON list"),
         (json.dumps({**told, "format": "x"}), "does not describe prepared data"),
         (json.dumps({**told, "version": 99}), "is of version 99, and this minibert reads version 1"),
         (json.dumps({**told, "tokens": told["tokens"] + 1}), "does not tell what the shards hold: copy it again"),
