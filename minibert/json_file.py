@@ -62,7 +62,8 @@ def parse_json(text: str, name: str) -> Any:
     except RecursionError:
         raise ValueError(f"{name} is not JSON: it is nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"{name} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}; mend it or download it again") from None
+        place = f"line {error.lineno}, column {error.colno}"
+        raise ValueError(f"{name} is not JSON: {error.msg} at {place}; mend it or download it again") from None
     except _Twice as error:
         raise ValueError(f"{name} has the key {str(error)[:80]!r} twice, with different values") from None
     except _ConstantError as error:
