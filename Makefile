@@ -48,6 +48,9 @@ kills: $(VENV)/.test ## a pretraining run killed 100 times at random instants: i
 save-kills: $(VENV)/.test ## saves over a checkpoint killed 400 times: it is the old one or the new one
 	$(PY) -m tests.checkpoint.save_kills --kills 400
 
+cache-matrix: $(VENV)/.test ## the cache of compiled kernels in every state and installation: the answers stay right
+	$(PY) -m tests.kernels.cache_matrix
+
 budget: $(VENV)/.nvrtc ## compile the CUDA kernels for each kind of GPU: no warnings, no spills, the registers of the table
 	$(PY) $(PYTEST) tests/kernels/cuda/test_budget.py $(ARGS)
 
@@ -117,4 +120,4 @@ $(ORACLE_VENV)/.oracle: pyproject.toml hatch_build.py | $(ORACLE_VENV)/.created
 	@$(ORACLE_VENV)/bin/python $(PIP_INSTALL) $(TORCH) -e '.[test,oracle]'
 	@touch $@
 
-.PHONY: help demo test lint types oracle oracle-explicit bounds budget kills save-kills notebooks wheel size import-time clean
+.PHONY: help demo test lint types oracle oracle-explicit bounds budget kills cache-matrix save-kills notebooks wheel size import-time clean

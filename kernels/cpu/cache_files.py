@@ -31,8 +31,8 @@ LARGEST = 1 << 28
 """Bytes of the largest file that is read; compiled functions have at most a few megabytes."""
 DAY = 86400.0
 KEPT, KEPT_DAYS = 5, 30
-"""Generations that are kept: so many of those used last, and those used within so many days, if at most
-twice as many. Anything used within the last day is kept."""
+"""Which generations stay: those used within a day; the KEPT used last; and those used within KEPT_DAYS days, up to 2 KEPT
+in all."""
 
 
 class Place(NamedTuple):
@@ -83,7 +83,7 @@ def _owner_is_trusted(status: os.stat_result) -> bool:
 
 
 def is_trusted(status: os.stat_result) -> bool:
-    """Whether nobody but this user and root can have written the file, or into the folder, of this status."""
+    """Whether only this user and root can have written the file, or into the folder, of this status."""
     return os.name == "nt" or (_owner_is_trusted(status) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
@@ -162,7 +162,7 @@ class Generation:
         _remove_old(place.folder, self.name)
 
     def _mark(self, folder: Path) -> None:
-        """Leave a sign on the folder, once a day at most, that it is still in use."""
+        """Update the folder's time, once a day at most: it is still in use."""
         if not self._marked:
             self._marked = True
             with contextlib.suppress(OSError):
