@@ -31,8 +31,8 @@ LARGEST = 1 << 28
 """Bytes of the largest file that is read; compiled functions have at most a few megabytes."""
 DAY = 86400.0
 KEPT, KEPT_DAYS = 5, 30
-"""Which generations stay: those used within a day; the KEPT used last; and those used within KEPT_DAYS days, up to 2 KEPT
-in all."""
+"""Which generations stay: those used within a day; the KEPT used last; and those used within KEPT_DAYS days, up to
+2 KEPT in all."""
 
 
 class Place(NamedTuple):
