@@ -48,6 +48,11 @@ class BasicTokenizer:
     strip_accents: bool | None = None
     tokenize_chinese_chars: bool = True
 
+    @property
+    def strips_accents(self) -> bool:
+        """Whether accents are removed."""
+        return self.do_lower_case if self.strip_accents is None else self.strip_accents
+
     def __call__(self, text: str) -> list[Word]:
         """The words of `text`, in order. Nothing is lost but spaces, controls and accents."""
         return list(split_words(self.normalize(text)))
@@ -57,7 +62,7 @@ class BasicTokenizer:
         chars = clean(text)
         if self.tokenize_chinese_chars:
             chars = space_chinese(chars)
-        if self.do_lower_case if self.strip_accents is None else self.strip_accents:
+        if self.strips_accents:
             chars = [(char, place) for char, place in decompose(chars) if not is_mark(char)]
         if self.do_lower_case:
             # One character at a time: str.lower() of a whole word would turn a last "Σ" into "ς", not "σ".

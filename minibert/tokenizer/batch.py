@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minibert.tokenizer.encoding import Encoding
+from minibert.number_like import as_int, is_int
+from minibert.tokenizer.encoding import Encoding, Part
 
 
 class CharSpan(NamedTuple):
@@ -43,7 +44,7 @@ class BatchEncoding(dict[str, Any]):
 
     def __getitem__(self, key: Any) -> Any:
         """The values of a key; or for a number (or a slice) the `Encoding` of that row (those rows)."""
-        if isinstance(key, int):
+        if is_int(key):
             return self._row(key)
         return self.encodings[key] if isinstance(key, slice) else super().__getitem__(key)
 
@@ -58,6 +59,7 @@ class BatchEncoding(dict[str, Any]):
         return bool(self.encodings)
 
     def _row(self, row: int) -> Encoding:
+        row = as_int("the number of a row", row)
         if not self.encodings:
             raise ValueError("this batch does not know its texts: it was not made by calling a tokenizer")
         if not -len(self.encodings) <= row < len(self.encodings):
@@ -84,29 +86,30 @@ class BatchEncoding(dict[str, Any]):
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
         """The characters a token stands for; None for a special token."""
         row, token = _row_and(batch_or_token_index, token_index)
-        encoding = self._row(row)
-        return None if encoding.sequence_ids[token] is None else CharSpan(*encoding.offsets[token])
+        part, place = self._token(row, token)
+        return None if part.text is None else CharSpan(*part.span(place))
 
     def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
         """The number of a token's word; None for a special token."""
-        row, token = _row_and(batch_or_token_index, token_index)
-        return self._row(row).word_ids[token]
+        part, place = self._token(*_row_and(batch_or_token_index, token_index))
+        return part.word(place)
 
     def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
         """0 or 1, the text a token belongs to; None for a special token."""
-        row, token = _row_and(batch_or_token_index, token_index)
-        return self._row(row).sequence_ids[token]
+        part, _ = self._token(*_row_and(batch_or_token_index, token_index))
+        return part.index
+
+    def _token(self, row: int, token: int) -> tuple[Part, int]:
+        return self._row(row).part_of(as_int("the number of a token", token))
 
     def char_to_token(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:
         """The token that covers a character of a text; None where there is none (a space, or truncated away)."""
         row, char = _row_and(batch_or_char_index, char_index)
-        encoding = self._row(row)
-        for token, (index, (start, end)) in enumerate(zip(encoding.sequence_ids, encoding.offsets, strict=True)):
-            if index == sequence_index and start <= char < end:
-                return token
-        return None
+        part, start = self._row(row).sequence(sequence_index)
+        token = None if part is None else part.token_at(as_int("the number of a character", char))
+        return None if token is None else start + token
 
     def char_to_word(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
@@ -114,17 +117,16 @@ class BatchEncoding(dict[str, Any]):
         """The word that covers a character of a text; None where there is none."""
         row, char = _row_and(batch_or_char_index, char_index)
         token = self.char_to_token(row, char, sequence_index)
-        return None if token is None else self._row(row).word_ids[token]
+        return None if token is None else self.token_to_word(row, token)
 
     def word_to_tokens(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> TokenSpan | None:
         """The tokens of a word; None if it has none in this row."""
         row, word = _row_and(batch_or_word_index, word_index)
-        encoding = self._row(row)
-        owners = list(zip(encoding.sequence_ids, encoding.word_ids, strict=True))
-        found = [token for token, owner in enumerate(owners) if owner == (sequence_index, word)]
-        return TokenSpan(found[0], found[-1] + 1) if found else None
+        part, start = self._row(row).sequence(sequence_index)
+        tokens = None if part is None else part.tokens_of(as_int("the number of a word", word))
+        return None if tokens is None else TokenSpan(start + tokens.start, start + tokens.stop)
 
     def word_to_chars(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
@@ -134,8 +136,8 @@ class BatchEncoding(dict[str, Any]):
         tokens = self.word_to_tokens(row, word, sequence_index)
         if tokens is None:
             return None
-        offsets = self._row(row).offsets
-        return CharSpan(offsets[tokens.start][0], offsets[tokens.end - 1][1])
+        first, last = self._token(row, tokens.start), self._token(row, tokens.end - 1)
+        return CharSpan(first[0].span(first[1])[0], last[0].span(last[1])[1])
 
     def convert_to_tensors(self, tensor_type: str | None = None) -> BatchEncoding:
         """Turns the lists into arrays, in place. `tensor_type`: None (leave them) or "np"."""

@@ -7,10 +7,14 @@ import inspect
 import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
+from minibert.number_like import as_int
 from minibert.options import unknown_option
+from minibert.paths import StrPath, as_path
 from minibert.tokenizer import files
 from minibert.tokenizer.added import AddedToken
 from minibert.tokenizer.basic import BasicTokenizer
@@ -18,9 +22,9 @@ from minibert.tokenizer.batch import BatchEncoding
 from minibert.tokenizer.cutter import Cutter, TokenSequence
 from minibert.tokenizer.encoding import Encoding, assemble, plan_windows
 from minibert.tokenizer.inputs import Sample, samples
-from minibert.tokenizer.options import NO_LIMIT, UNLIMITED, Options, check_side, padded_length, resolve_options
+from minibert.tokenizer.options import UNLIMITED, Options, check_side, length_limit, padded_length, resolve_options
 from minibert.tokenizer.padding import pad_rows
-from minibert.tokenizer.vocabulary import Vocabulary
+from minibert.tokenizer.vocabulary import Vocabulary, id_list
 from minibert.tokenizer.wordpiece import MAX_CHARS_PER_WORD, WordPiece
 
 
@@ -28,11 +32,13 @@ class BertTokenizer(Vocabulary):
     """BERT's tokenizer: basic tokenization, WordPiece, [CLS] and [SEP].
 
     Args:
-        vocab: a vocab.txt, a list of tokens, or a mapping token -> id (`vocab_file` is another name for it).
+        vocab: a vocab.txt, a list of tokens, or a mapping token -> id (`vocab_file` is another name for it). Of a token
+            that stands there twice the last one counts, with a warning; blank lines are rows that no word has.
         do_lower_case: for uncased models.
         strip_accents: remove accents; None: exactly when lower-casing.
         tokenize_chinese_chars: make each Chinese character a word.
-        unk_token ... mask_token: the special tokens' names. One that the vocabulary lacks is added behind it.
+        unk_token ... mask_token: the special tokens' names. [UNK] must be in the vocabulary; one of the others that it
+            lacks is added behind it.
         model_max_length: the most tokens the model takes; None: no limit is known.
         padding_side, truncation_side: "right" or "left".
         clean_up_tokenization_spaces: whether `decode` contracts "it ' s" too (see `decode`).
@@ -40,29 +46,29 @@ class BertTokenizer(Vocabulary):
         added_tokens: (id or None, AddedToken), as files give them.
 
     Raises:
-        ValueError: a vocabulary that is missing, empty, has a token twice or no [UNK].
+        ValueError: a vocabulary that is missing, empty, gives one id to two tokens, or has no [UNK].
     """
 
     model_input_names = ("input_ids", "token_type_ids", "attention_mask")
 
     def __init__(
         self,
-        vocab: str | Path | Mapping[str, int] | Iterable[str] | None = None,
+        vocab: StrPath | Mapping[str, int] | Iterable[str] | None = None,
         *,
-        vocab_file: str | Path | None = None,
+        vocab_file: StrPath | None = None,
         do_lower_case: bool = True,
         strip_accents: bool | None = None,
         tokenize_chinese_chars: bool = True,
-        unk_token: str = "[UNK]",
-        sep_token: str = "[SEP]",
-        pad_token: str = "[PAD]",
-        cls_token: str = "[CLS]",
-        mask_token: str = "[MASK]",
+        unk_token: str | AddedToken = "[UNK]",
+        sep_token: str | AddedToken = "[SEP]",
+        pad_token: str | AddedToken = "[PAD]",
+        cls_token: str | AddedToken = "[CLS]",
+        mask_token: str | AddedToken = "[MASK]",
         model_max_length: int | None = None,
         padding_side: str = "right",
         truncation_side: str = "right",
         clean_up_tokenization_spaces: bool = False,
-        extra_special_tokens: Sequence[str] = (),
+        extra_special_tokens: Sequence[str | AddedToken] = (),
         added_tokens: Iterable[tuple[int | None, AddedToken]] = (),
         max_input_chars_per_word: int = MAX_CHARS_PER_WORD,
     ) -> None:
@@ -77,33 +83,90 @@ class BertTokenizer(Vocabulary):
             "mask_token": mask_token,
         }
         super().__init__(source, special, extra_special_tokens, added_tokens)
-        self.basic = BasicTokenizer(do_lower_case, strip_accents, tokenize_chinese_chars)
-        self.wordpiece = WordPiece(self._base, unk_token, max_input_chars_per_word)
-        self.model_max_length = NO_LIMIT if model_max_length is None else int(model_max_length)
+        self.basic = BasicTokenizer(
+            do_lower_case=_flag("do_lower_case", do_lower_case),
+            strip_accents=None if strip_accents is None else _flag("strip_accents", strip_accents),
+            tokenize_chinese_chars=_flag("tokenize_chinese_chars", tokenize_chinese_chars),
+        )
+        most = as_int("max_input_chars_per_word", max_input_chars_per_word, least=1)
+        self.wordpiece = WordPiece(self._base, self.unk_token, most)
+        self.model_max_length = length_limit(model_max_length)
         self.padding_side = check_side("padding_side", padding_side)
         self.truncation_side = check_side("truncation_side", truncation_side)
-        self.clean_up_tokenization_spaces = clean_up_tokenization_spaces
+        self.clean_up_tokenization_spaces = _flag("clean_up_tokenization_spaces", clean_up_tokenization_spaces)
         self.pad_token_type_id = 0
         self.name_or_path = ""
         self._warned_of_length = False
-        self._refresh()
 
-    def _refresh(self) -> None:
-        """The cutter knows the added tokens; what it remembers of words is void when they change."""
-        added = [token for _, token in self._added.values()]
-        self._cutter = Cutter(self.basic, self.wordpiece, added, self.get_added_vocab())
+    # ---- the cutter, made when it is needed: tokens may be added one by one, and in great numbers
+
+    _cutter_made: Cutter | None = None
+    _tokens_set = False  # whether the cutter searches for the added tokens as they are now
+
+    @property
+    def _cutter(self) -> Cutter:
+        if self._cutter_made is None:
+            self._cutter_made, self._tokens_set = Cutter(self.basic, self.wordpiece), False
+        if not self._tokens_set:
+            ids = {token: id for token, (id, _) in self._added.items()}
+            self._cutter_made.set_added([token for _, token in self._added.values()], ids)
+            self._tokens_set = True
+        return self._cutter_made
+
+    def _added_changed(self, token: AddedToken | None = None, id: int = 0, is_new: bool = False) -> None:
+        super()._added_changed(token, id, is_new)
+        if token is not None and is_new and self._cutter_made is not None and self._tokens_set:
+            self._cutter_made.add(token, id)
+        elif token is not None:
+            self._tokens_set = False
+        if token is None and self._cutter_made is not None and self.wordpiece.unk_id != self.unk_token_id:
+            self.wordpiece = WordPiece(self._base, self.unk_token, self.wordpiece.max_chars)
+            self._cutter_made = None
+
+    # ---- how texts are normalised
+
+    def _normalize_by(self, **settings: Any) -> None:
+        self.basic = replace(self.basic, **settings)
+        self._cutter_made = None  # what it remembers of words is void
+
+    @property
+    def do_lower_case(self) -> bool:
+        """Whether texts are lower-cased; can be set."""
+        return self.basic.do_lower_case
+
+    @do_lower_case.setter
+    def do_lower_case(self, value: bool) -> None:
+        self._normalize_by(do_lower_case=_flag("do_lower_case", value))
+
+    @property
+    def strip_accents(self) -> bool | None:
+        """Whether accents are removed (None: exactly when lower-casing); can be set."""
+        return self.basic.strip_accents
+
+    @strip_accents.setter
+    def strip_accents(self, value: bool | None) -> None:
+        self._normalize_by(strip_accents=None if value is None else _flag("strip_accents", value))
+
+    @property
+    def tokenize_chinese_chars(self) -> bool:
+        """Whether each Chinese character is a word; can be set."""
+        return self.basic.tokenize_chinese_chars
+
+    @tokenize_chinese_chars.setter
+    def tokenize_chinese_chars(self, value: bool) -> None:
+        self._normalize_by(tokenize_chinese_chars=_flag("tokenize_chinese_chars", value))
 
     # ---- files
 
     @classmethod
-    def from_vocab(cls, vocab: str | Path | Mapping[str, int] | Iterable[str], **options: Any) -> BertTokenizer:
+    def from_vocab(cls, vocab: StrPath | Mapping[str, int] | Iterable[str], **options: Any) -> BertTokenizer:
         """The same as `BertTokenizer(vocab, **options)`."""
         return cls(vocab, **options)
 
     @classmethod
     def from_pretrained(
         cls,
-        name_or_folder: str | os.PathLike[str],
+        name_or_folder: StrPath,
         **options: Any,
     ) -> BertTokenizer:
         """Reads a folder (or a vocab.txt), or fetches a tokenizer from the hub by name.
@@ -126,7 +189,7 @@ class BertTokenizer(Vocabulary):
                 if name not in names:
                     hub_names = [one.name for one in dataclasses.fields(HubOptions)]
                     raise ValueError(unknown_option("BertTokenizer.from_pretrained", name, [*names, *hub_names]))
-        path = Path(name_or_folder).expanduser()
+        path = as_path(name_or_folder)
         if path.is_file():
             return cls(path, **overrides)
         path = resolve(name_or_folder, files=files.FILES, **hub)
@@ -135,8 +198,15 @@ class BertTokenizer(Vocabulary):
         tokenizer.name_or_path = os.fspath(name_or_folder)
         return tokenizer
 
-    def save_pretrained(self, folder: str | os.PathLike[str]) -> None:
-        """Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json, all or nothing."""
+    def save_pretrained(self, folder: StrPath) -> tuple[str, ...]:
+        """Writes vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json, all or nothing.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            ValueError: the folder cannot be written to.
+        """
         settings = {
             "do_lower_case": self.basic.do_lower_case,
             "strip_accents": self.basic.strip_accents,
@@ -149,7 +219,23 @@ class BertTokenizer(Vocabulary):
             "max_input_chars_per_word": self.wordpiece.max_chars,
             **self.special_tokens_map,
         }
-        files.write_folder(Path(folder), self._base, self._added, settings)
+        return files.write_folder(as_path(folder), self._vocab_rows, self._added, settings)
+
+    def save_vocabulary(self, folder: StrPath, filename_prefix: str | None = None) -> tuple[str, ...]:
+        """Writes vocab.txt alone (with a prefix: PREFIX-vocab.txt), without the added tokens.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            ValueError: the folder cannot be written to, or no vocab.txt can say the ids of this vocabulary.
+        """
+        if filename_prefix is not None and not isinstance(filename_prefix, str):
+            raise ValueError(f"filename_prefix must be a string, not {filename_prefix!r}")
+        if filename_prefix and (os.sep in filename_prefix or "/" in filename_prefix):
+            raise ValueError(f"filename_prefix={filename_prefix!r} is part of a file's name, so it has no slash")
+        name = f"{filename_prefix}-{files.VOCAB}" if filename_prefix else files.VOCAB
+        return files.write_vocab(as_path(folder), name, self._vocab_rows)
 
     # ---- text to ids
 
@@ -283,8 +369,8 @@ class BertTokenizer(Vocabulary):
 
     def build_inputs_with_special_tokens(self, first: Sequence[int], second: Sequence[int] | None = None) -> list[int]:
         """[CLS] first [SEP], or [CLS] first [SEP] second [SEP], from ids to ids."""
-        tail = [] if second is None else [*second, self.sep_token_id]
-        return [self.cls_token_id, *first, self.sep_token_id, *tail]
+        tail = [] if second is None else [*id_list(second), self.sep_token_id]
+        return [self.cls_token_id, *id_list(first), self.sep_token_id, *tail]
 
     def create_token_type_ids_from_sequences(
         self, first: Sequence[int], second: Sequence[int] | None = None
@@ -311,3 +397,16 @@ class BertTokenizer(Vocabulary):
         case = "uncased" if self.basic.do_lower_case else "cased"
         most = "no limit" if self.model_max_length > UNLIMITED else f"at most {self.model_max_length} tokens"
         return f"BertTokenizer({self.name_or_path!r}, {case}, vocabulary of {len(self)}, {most} a row)"
+
+
+def _flag(name: str, value: Any) -> bool:
+    """A setting that is true or false.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if isinstance(value, np.bool_):
+        value = bool(value)
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False, not {value!r}")
+    return value

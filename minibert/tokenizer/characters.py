@@ -91,6 +91,18 @@ COMBINING_SINCE = members("""
 1E4EC-1E4EF 1E5EE-1E5EF 1E6E3 1E6E6 1E6EE-1E6EF 1E6F5
 """)
 
+# Letters, marks, digits and connectors that came with Unicode 15 and 16, which not every Python knows yet.
+WORD_SINCE = members("""
+897 CF3 ECE 1C89-1C8A A7CB-A7CD A7DA-A7DC 105C0-105F3 10D40-10D65 10D69-10D6D 10D6F-10D85 10EC2-10EC4
+10EFC-10EFF 1123F-11241 11380-11389 1138B 1138E 11390-113B5 113B7-113C0 113C2 113C5 113C7-113CA 113CC-113D3
+113E1-113E2 116D0-116E3 11BC0-11BE0 11BF0-11BF9 11F00-11F10 11F12-11F3A 11F3E-11F42 11F50-11F5A 1342F
+13440-13455 13460-143FA 16100-16139 16D40-16D6C 16D70-16D79 18CFF 1B132 1B155 1CCF0-1CCF9 1DF25-1DF2A
+1E030-1E06D 1E08F 1E4D0-1E4F9 1E5D0-1E5FA 2B739 2EBF0-2EE5D 31350-323AF
+""")
+
+# Circled and squared letters count as alphabetic though their category is So; the two joiners hold words together.
+WORD_THOUGH_NO_LETTER = members("200C-200D 24B6-24E9 1F130-1F149 1F150-1F169 1F170-1F189")
+
 
 def is_space(char: str) -> bool:
     """Whether a word ends here."""
@@ -125,3 +137,20 @@ def decomposed(char: str) -> str:
 def combining_class(char: str) -> int:
     """0 for a character that stands by itself, else the class that orders the marks on one letter."""
     return 0 if char in COMBINING_SINCE else unicodedata.combining(char)
+
+
+def is_white_space(char: str) -> bool:
+    """Unicode's property White_Space: spaces, and the controls that move to another line or column."""
+    return char in SPACES or char in "\x0b\x0c\x85"
+
+
+def is_word_character(char: str) -> bool:
+    r"""Whether a word goes on here, by the definition of \w in Unicode's report on regular expressions (UTS #18).
+
+    Letters, marks, decimal digits, letter-like numbers, connector punctuation and the two joiners. (Python's own \w
+    lacks the marks, so that a Hindi word ends for it before each vowel sign, and has all kinds of numbers, like "½".)
+    """
+    category = unicodedata.category(char)
+    if category == "Cn":
+        return char in WORD_SINCE
+    return category[0] in "LM" or category in ("Nd", "Nl", "Pc") or char in WORD_THOUGH_NO_LETTER

@@ -1,7 +1,7 @@
 """From a text to token ids, fast: added tokens first, then chunk by chunk through a cache.
 
 Text repeats itself: a few thousand words make up nearly all of it. The text is cut by one regular expression into
-chunks that cannot influence each other (runs without space, ASCII punctuation or Chinese characters, and each of these
+chunks that cannot influence each other (runs without space, punctuation or Chinese characters, and each of these
 characters alone), and what the basic tokenizer and WordPiece make of a chunk is remembered. Running text so costs a
 dictionary look-up a word; the careful code of `basic.py` only meets chunks it has never seen.
 """
@@ -9,17 +9,20 @@ dictionary look-up a word; the careful code of `basic.py` only meets chunks it h
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
-from minibert.tokenizer.added import AddedToken, Finder
-from minibert.tokenizer.basic import BasicTokenizer, Word, split_words
-from minibert.tokenizer.characters import CHINESE_BLOCKS, SPACES
+from minibert.tokenizer.added import AddedToken, AddedTokenMatcher
+from minibert.tokenizer.basic import BasicTokenizer, Characters, split_words
+from minibert.tokenizer.characters import CHINESE_BLOCKS, PUNCTUATION, SPACES
+from minibert.tokenizer.normal_form import NormalForm
 from minibert.tokenizer.wordpiece import WordPiece
 
 CACHED_CHUNKS = 1 << 16  # about 30 MB of English when full
 CACHED_LENGTH = 100  # longer chunks are not words; they would fill the memory and never be met again
+BLOCK = 1 << 16  # characters that are cut at once: the strings of a long text do not all exist at one time
 
 Span = tuple[int, int]
 
@@ -49,88 +52,192 @@ class ChunkCache(dict[str, Chunk]):
         return chunk
 
 
-def _chunk_pattern(chinese: bool) -> re.Pattern[str]:
+class _Patterns(NamedTuple):
+    """`chunk` cuts a raw text, `boundary` finds a place where one may cut; `word` cuts a normalised text."""
+
+    chunk: re.Pattern[str]
+    boundary: re.Pattern[str]
+    word: re.Pattern[str]
+
+
+@cache
+def _patterns(chinese: bool) -> _Patterns:
     spaces = re.escape("".join(sorted(SPACES)))
-    alone = r"!-/:-@\[-`{-~"  # ASCII punctuation; other punctuation is rare enough to be left to the basic tokenizer
+    marks = re.escape("".join(sorted(PUNCTUATION)))
+    # Only up to U+FFFF, where a set costs one look-up a character; rarer punctuation is found within its chunk.
+    alone = re.escape("".join(sorted(char for char in PUNCTUATION if char <= "\uffff")))
     if chinese:
         alone += "".join(f"{chr(first)}-{chr(last)}" for first, last in CHINESE_BLOCKS)
-    return re.compile(f"[^{spaces}{alone}]+|[{alone}]")
-
-
-WHOLE = re.compile(r".+", re.DOTALL)
+    return _Patterns(
+        re.compile(f"[^{spaces}{alone}]+|[{alone}]"),
+        re.compile(f"[{spaces}{alone}]"),
+        re.compile(f"[^ {marks}]+|[{marks}]"),
+    )
 
 
 class Cutter:
     """Text -> tokens, without [CLS] and [SEP]. `ids` gives each added token's id."""
 
     def __init__(
-        self, basic: BasicTokenizer, wordpiece: WordPiece, added: Sequence[AddedToken], ids: dict[str, int]
+        self,
+        basic: BasicTokenizer,
+        wordpiece: WordPiece,
+        added: Iterable[AddedToken] = (),
+        ids: Mapping[str, int] | None = None,
     ) -> None:
         self.basic = basic
         self.wordpiece = wordpiece
-        self._ids = ids
-        raw = [token for token in added if not token.normalized]
-        self._raw = Finder((token.content, token) for token in raw)
-        self._normal = Finder((self._normal_form(token), token) for token in added if token.normalized)
-        # A token to be found in normalised text may hold spaces: then a chunk is all between two raw tokens.
-        self._pattern = WHOLE if self._normal else _chunk_pattern(basic.tokenize_chinese_chars)
         self.cache = ChunkCache(self._cut_chunk)
+        self._form = NormalForm(basic)
+        self._patterns = _patterns(basic.tokenize_chinese_chars)
+        self.set_added(added, ids or {})
 
-    def _normal_form(self, token: AddedToken) -> str:
-        return "".join(char for char, _ in self.basic.normalize(token.content))
+    def set_added(self, added: Iterable[AddedToken], ids: Mapping[str, int]) -> None:
+        """Search for these tokens and no others."""
+        self._ids: dict[str, int] = {}
+        self._raw, self._normal = AddedTokenMatcher(), AddedTokenMatcher()
+        for token in added:
+            self.add(token, ids[token.content])
+
+    def add(self, token: AddedToken, id: int) -> None:
+        """Search for one token more."""
+        self._ids[token.content] = id
+        if token.normalized:
+            self._normal.add("".join(char for char, _ in self.basic.normalize(token.content)), token)
+        else:
+            self._raw.add(token.content, token)
+
+    # ---- a text
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text: the fast path, without spans."""
-        cache, findall = self.cache, self._pattern.findall
+        cache = self.cache
         ids: list[int] = []
-        for start, stop, token in self._raw(text):
-            if token is not None:
-                ids.append(self._ids[token.content])
+        for start, stop, known in self._stretches(text):
+            if known is not None:
+                ids += known.ids
                 continue
-            for chunk in findall(text, start, stop):
-                ids += cache[chunk].ids
+            for chunks in self._chunks(text, start, stop):
+                for chunk in chunks:
+                    ids += cache[chunk].ids
         return ids
 
     def spans(self, text: str) -> Iterator[tuple[Span, int]]:
         """For each token of `ids(text)`: its span in the text, and the number of its word."""
         word = 0  # of the next chunk's first word
+        for place, chunk in self._located_chunks(text):
+            for (first, last), number in zip(chunk.spans, chunk.words, strict=True):
+                yield (place + first, place + last), word + number
+            word += chunk.words[-1] + 1 if chunk.words else 0
+
+    def _located_chunks(self, text: str) -> Iterator[tuple[int, Chunk]]:
+        for start, stop, known in self._stretches(text):
+            if known is not None:
+                yield start, known
+            else:
+                for match in self._patterns.chunk.finditer(text, start, stop):
+                    yield match.start(), self.cache[match.group()]
+
+    def _chunks(self, text: str, start: int, stop: int) -> Iterator[list[str]]:
+        """The chunks of text[start:stop], a block of text at a time."""
+        while start < stop:
+            end = stop
+            if stop - start > BLOCK:
+                boundary = self._patterns.boundary.search(text, start + BLOCK, stop)
+                end = boundary.start() if boundary else stop
+            yield self._patterns.chunk.findall(text, start, end)
+            start = end
+
+    # ---- added tokens
+
+    def _stretches(self, text: str) -> Iterator[tuple[int, int, Chunk | None]]:
+        """Cuts a text at its added tokens: (start, stop, chunk); the chunk is None for what stands between them."""
         for start, stop, token in self._raw(text):
             if token is not None:
-                yield (start, stop), word
-                word += 1
-                continue
-            for match in self._pattern.finditer(text, start, stop):
-                place = match.start()
-                chunk = self.cache[match.group()]
-                for (first, last), number in zip(chunk.spans, chunk.words, strict=True):
-                    yield (place + first, place + last), word + number
-                word += chunk.words[-1] + 1 if chunk.words else 0
-
-    def _cut_chunk(self, text: str) -> Chunk:
-        ids: list[int] = []
-        spans: list[Span] = []
-        words: list[int] = []
-        for number, unit in enumerate(self._units(text)):
-            if isinstance(unit, Word):
-                pieces = [(piece.id, unit.span(piece.start, piece.stop)) for piece in self.wordpiece(unit.text)]
+                yield start, stop, self._token(token, (0, stop - start))
+            elif self._normal:
+                for first, last, chunk in self._normalized_stretches(text[start:stop]):
+                    yield start + first, start + last, chunk
             else:
-                pieces = [unit]
-            ids += [id for id, _ in pieces]
-            spans += [span for _, span in pieces]
-            words += [number] * len(pieces)
-        return Chunk(tuple(ids), tuple(spans), tuple(words))
+                yield start, stop, None
 
-    def _units(self, text: str) -> Iterator[Word | tuple[int, Span]]:
-        """The words of a chunk, and the added tokens that are searched for in normalised text, as (id, span)."""
+    def _normalized_stretches(self, text: str) -> Iterator[tuple[int, int, Chunk | None]]:
+        """The same for the tokens that are searched for in the normalised text."""
+        normal = self._form.of(text)
+        found = [] if normal is None else list(self._normal(normal))
+        if normal is None:
+            yield 0, len(text), self._cut_carefully(text)
+        elif all(token is None for _, _, token in found):
+            yield 0, len(text), None
+        else:
+            origins = self._form.origins(text, normal)
+            if any(0 < start and origins[start - 1] == origins[start] for start, _, _ in found):
+                yield 0, len(text), self._cut_carefully(text)  # a token ends inside what one character became
+                return
+            done = 0
+            for start, stop, token in found:
+                if token is not None:
+                    first, last = origins[start], origins[stop - 1] + 1
+                    if done < first:
+                        yield done, first, None
+                    yield first, last, self._token(token, (0, last - first))
+                    done = last
+            if done < len(text):
+                yield done, len(text), None
+
+    def _token(self, token: AddedToken, span: Span) -> Chunk:
+        return Chunk((self._ids[token.content],), (span,), (0,))
+
+    def _cut_carefully(self, text: str) -> Chunk:
+        """A text with tokens to be found in its normalised form, character by character."""
         chars = self.basic.normalize(text)
-        if not self._normal:
-            yield from split_words(chars)
-            return
+        parts: list[Chunk] = []
         for start, stop, token in self._normal("".join(char for char, _ in chars)):
             if token is None:
-                yield from split_words(chars[start:stop])
+                parts.append(self._cut_words(_words_of(chars[start:stop])))
             else:
-                yield self._ids[token.content], (chars[start][1], chars[stop - 1][1] + 1)
+                parts.append(self._token(token, (chars[start][1], chars[stop - 1][1] + 1)))
+        return _joined(parts)
+
+    # ---- a chunk
+
+    def _cut_chunk(self, text: str) -> Chunk:
+        normal = self._form.of(text)
+        if normal is None:
+            return self._cut_words(_words_of(self.basic.normalize(text)))
+        origins = self._form.origins(text, normal)
+        matches = self._patterns.word.finditer(normal)
+        return self._cut_words((match.group(), origins[match.start() : match.end()]) for match in matches)
+
+    def _cut_words(self, words: Iterable[tuple[str, Sequence[int]]]) -> Chunk:
+        """`words`: each with the places of its characters in the text."""
+        ids: list[int] = []
+        spans: list[Span] = []
+        numbers: list[int] = []
+        for number, (word, places) in enumerate(words):
+            for piece in self.wordpiece(word):
+                ids.append(piece.id)
+                spans.append((places[piece.start], places[piece.stop - 1] + 1))
+                numbers.append(number)
+        return Chunk(tuple(ids), tuple(spans), tuple(numbers))
+
+
+def _words_of(chars: Characters) -> Iterator[tuple[str, Sequence[int]]]:
+    return ((word.text, word.places) for word in split_words(chars))
+
+
+def _joined(parts: Sequence[Chunk]) -> Chunk:
+    """One chunk of several whose spans count from the same place."""
+    ids: list[int] = []
+    spans: list[Span] = []
+    numbers: list[int] = []
+    word = 0
+    for part in parts:
+        ids += part.ids
+        spans += part.spans
+        numbers += [word + number for number in part.words]
+        word = numbers[-1] + 1 if part.words else word
+    return Chunk(tuple(ids), tuple(spans), tuple(numbers))
 
 
 class TokenSequence:
@@ -165,3 +272,8 @@ class TokenSequence:
     def words(self) -> list[int]:
         """The number of each token's word: as cut here, or as given."""
         return self._details[1]
+
+    @cached_property
+    def is_ordered(self) -> bool:
+        """Whether no token begins or ends before the one that precedes it (not so of a text that came as words)."""
+        return all(a[0] <= b[0] and a[1] <= b[1] for a, b in pairwise(self.spans))

@@ -13,15 +13,15 @@ _CLITICS = ((" n't", "n't"), (" 'm", "'m"), (" 's", "'s"), (" 've", "'ve"), (" '
 
 def join(tokens: Iterable[str]) -> str:
     """Glue "##" pieces to what is before them, put a space before every other token but closing punctuation."""
-    text = ""
-    for k, token in enumerate(tokens):
-        if k == 0:
-            text = clean_up(token)
+    parts: list[str] = []
+    for token in tokens:
+        if not parts:
+            parts.append(clean_up(token))
         elif token.startswith(CONTINUES):
-            text += clean_up(token.removeprefix(CONTINUES))
+            parts.append(clean_up(token.removeprefix(CONTINUES)))
         else:
-            text += clean_up(" " + token)
-    return text
+            parts.append(clean_up(" " + token))
+    return "".join(parts)
 
 
 def clean_up(text: str) -> str:

@@ -6,8 +6,10 @@ Truncation decides, in numbers only, which window of A stands next to which wind
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import NamedTuple
 
 from minibert.tokenizer.cutter import Span, TokenSequence
@@ -35,6 +37,32 @@ class Part:
     index: int | None = None  # which of the two texts
     window: Window = NOTHING
     is_padding: bool = False
+
+    def span(self, place: int) -> Span:
+        """Where the token at this place stands in its text; (0, 0) for a special token or padding."""
+        return (0, 0) if self.text is None else self.text.spans[self.window.start + place]
+
+    def word(self, place: int) -> int | None:
+        """The number of the word of the token at this place; None for a special token or padding."""
+        return None if self.text is None else self.text.words[self.window.start + place]
+
+    def token_at(self, char: int) -> int | None:
+        """The place of the first token that covers a character of the text."""
+        if self.text is None:
+            return None
+        spans, (first, last) = self.text.spans, self.window
+        if self.text.is_ordered:  # so the first one that ends behind the character is the only one to look at
+            first = bisect_right(spans, char, first, last, key=itemgetter(1))
+            last = min(first + 1, last)
+        return next((k - self.window.start for k in range(first, last) if spans[k][0] <= char < spans[k][1]), None)
+
+    def tokens_of(self, word: int) -> Window | None:
+        """The places of the tokens of a word."""
+        if self.text is None:
+            return None
+        first = bisect_left(self.text.words, word, *self.window)
+        last = bisect_right(self.text.words, word, first, self.window.stop)
+        return Window(first - self.window.start, last - self.window.start) if first < last else None
 
 
 @dataclass(frozen=True)
@@ -95,6 +123,28 @@ class Encoding:
         for part in self.parts:
             words += [None] * len(part.ids) if part.text is None else part.text.words[slice(*part.window)]
         return words
+
+    def part_of(self, token: int) -> tuple[Part, int]:
+        """The part that a token of the row is in, and its place there.
+
+        Raises:
+            IndexError: the row has no such token.
+        """
+        place = token + len(self) if token < 0 else token
+        for part in self.parts:
+            if 0 <= place < len(part.ids):
+                return part, place
+            place -= len(part.ids)
+        raise IndexError(f"there is no token {token}: the row has {len(self)} tokens")
+
+    def sequence(self, index: int) -> tuple[Part | None, int]:
+        """The part that holds the window of text `index`, and the place in the row where it begins."""
+        start = 0
+        for part in self.parts:
+            if part.text is not None and part.index == index:
+                return part, start
+            start += len(part.ids)
+        return None, start
 
     def padded(self, length: int, pad_id: int, type_id: int, side: str) -> Encoding:
         """This row filled up to `length` tokens; a longer row stays as it is."""

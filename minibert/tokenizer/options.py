@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from minibert.number_like import as_float, as_int, is_float, is_int
 from minibert.tokenizer.encoding import STRATEGIES
 
 NO_LIMIT = int(1e30)  # what files write when a model has no maximum length
@@ -103,23 +104,36 @@ def padded_length(lengths: Sequence[int], options: Options) -> int | None:
     return -(-wanted // options.multiple) * options.multiple if options.multiple else wanted
 
 
-def check_side(name: str, side: str) -> str:
+def length_limit(value: Any) -> int:
+    """`model_max_length` as a count of tokens; files write huge numbers, floats too, where there is no limit.
+
+    Raises:
+        ValueError: it is no number, or smaller than 1.
+    """
+    if value is None or (isinstance(value, float) and value == float("inf")):
+        return NO_LIMIT
+    if is_float(value) and not is_int(value) and as_float("model_max_length", value).is_integer():
+        value = int(value)
+    return as_int("model_max_length", value, least=1)
+
+
+def check_side(name: str, side: Any) -> str:
     """`side`, if it is "right" or "left"; a ValueError with the option's name otherwise."""
     if side not in SIDES:
         raise ValueError(f"{name} is 'right' or 'left', not {side!r}")
-    return side
+    return str(side)
 
 
 def _choice(name: str, value: Any, meanings: dict[Any, str], choices: Sequence[str]) -> str:
     if isinstance(value, bool) or value is None:
         if value in meanings:
             return meanings[value]
-    elif value in choices:
+    elif isinstance(value, str) and value in choices:
         return str(value)
     raise ValueError(f"{name}={value!r} is unknown; choose True, False or one of {', '.join(choices)}")
 
 
 def _count(name: str, value: Any) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+    if value is not None and not (is_int(value) and value >= 0):
         raise ValueError(f"{name} must be a non-negative integer, not {value!r}")
-    return None if value is None else int(value)
+    return None if value is None else as_int(name, value)

@@ -132,7 +132,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({}, "neither a vocab.txt nor a tokenizer.json"),
     ({"vocab_txt": "a\nb\n"}, r"no '\[UNK\]'"),
     ({"vocab_txt": ""}, "vocabulary is empty"),
-    ({"vocab_txt": "[UNK]\na\nb\na\n"}, "'a' twice, on lines 2 and 4"),
     ({"tokenizer_json": "{half"}, "is not JSON"),
     ({"tokenizer_json": "[]"}, "holds a JSON list; expected an object"),
     ({"tokenizer_json": {"model": {"type": "BPE", "vocab": {}}}}, "holds a BPE tokenizer"),
