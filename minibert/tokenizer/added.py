@@ -110,10 +110,9 @@ class AddedTokenMatcher:
         """Cuts `text` into (start, stop, token); token is None for the stretches between. Covers the whole text."""
         done = 0
         for start, stop, token in self._matches(text):
-            if start < done:  # the spaces before it belong to the token before it
+            if stop <= done or (token.single_word and not _stands_alone(text, start, stop)):
                 continue
-            if token.single_word and not _stands_alone(text, start, stop):
-                continue
+            start = max(start, done)  # spaces that it begins with may belong to the token before it
             if token.lstrip:
                 while start > done and is_white_space(text[start - 1]):
                     start -= 1
