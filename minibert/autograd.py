@@ -10,19 +10,24 @@ The tape is freed as it is used. Arrays that an op saves are read-only until the
 
 from __future__ import annotations
 
+import copy
 import itertools
 import weakref
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from minibert import backend, guard
+import numpy as np
+
+from minibert import backend, guard, op_checks
 from minibert.backend import Array
 from minibert.intact import Written, as_written, intact
 from minibert.modes import Mode
 from minibert.operators import Operators
 
 _age = itertools.count()
+checking = 0
+"""Above 0 while `gradcheck` runs: then it is looked at whether ops write into arrays that are not their own."""
 
 
 _grad = Mode("grad", True)
@@ -47,28 +52,81 @@ class Tensor(Operators):
     """An array together with its gradient.
 
     Args:
-        data: anything `backend.asarray` takes: an array (shared, not copied), nested lists, a number, or a Tensor.
+        data: anything `backend.asarray` takes: an array (shared, not copied), nested lists, a number. Or a Tensor, or
+            lists of them: then the gradient runs through to these.
         requires_grad: collect a gradient for this tensor; needs a floating dtype.
         dtype: convert to this dtype ("float32", "float64", ...).
 
     Attributes:
         data: the array itself: NumPy's, CuPy's, or that of another array-API library.
         grad: the gradient, a Tensor of the same shape and dtype, or None; `backward` adds to it.
+        requires_grad: whether a gradient is wanted.
         creator: the op that made this tensor, or None for a leaf.
 
     Raises:
-        ValueError: if a gradient is wanted for integers or booleans.
+        ValueError: no numbers; a gradient is wanted for integers or booleans, or apart from the tape that leads here.
     """
 
-    __slots__ = ("__weakref__", "creator", "data", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_grad", "_requires_grad", "creator", "data")
 
     def __init__(self, data: Any, *, requires_grad: bool = False, dtype: str | None = None) -> None:
-        self.data: Array = backend.asarray(data.data if isinstance(data, Tensor) else data, dtype=dtype)
-        if requires_grad and not backend.is_floating(self.data):
-            raise ValueError(f"only floating tensors can require a gradient; this one is {self.data.dtype}")
-        self.requires_grad = requires_grad
-        self.grad: Tensor | None = None
+        self._grad: Tensor | None = None
+        self._requires_grad = False
         self.creator: Op | None = None
+        if holds_tensors(data):
+            data = _stacked(data)
+        if isinstance(data, Tensor) and data._requires_grad and _grad.state.get()[0]:
+            if requires_grad:
+                raise ValueError(
+                    "this tensor is made from one that requires a gradient, and gets its own from there; for a leaf of "
+                    "its own write Tensor(x.detach(), requires_grad=True)"
+                )
+            same = data.astype(data.data.dtype if dtype is None else dtype)
+            self.data: Array = same.data
+            self.creator, self._requires_grad = same.creator, same._requires_grad
+            return
+        self.data = backend.asarray(data.data if isinstance(data, Tensor) else data, dtype=dtype)
+        self.requires_grad = requires_grad
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether a gradient is wanted."""
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, wanted: bool) -> None:
+        if wanted and not op_checks.is_real(self.data):
+            raise ValueError(f"only floating tensors can require a gradient; this one is {self.data.dtype}")
+        self._requires_grad = bool(wanted)
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient, or None."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            value = self._as_gradient(value)
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
+    def _as_gradient(self, value: Any) -> Tensor:
+        if not isinstance(value, Tensor) and not backend.is_array(value):
+            raise ValueError(f"a gradient is a Tensor, an array, or None, got {type(value).__name__}")
+        new: Tensor = value if isinstance(value, Tensor) else Tensor(value)
+        ours, given = self.data, new.data
+        if new.shape != self.shape or given.dtype != ours.dtype:
+            raise ValueError(
+                f"a tensor of shape {self.shape} ({ours.dtype}) has a gradient of the same shape and dtype, got "
+                f"{new.shape} ({given.dtype})"
+            )
+        if backend.device_of(given) != backend.device_of(ours):
+            raise ValueError(f"a tensor on {backend.device_of(ours)} has its gradient there, got one on another device")
+        return new
 
     @property
     def is_leaf(self) -> bool:
@@ -80,12 +138,20 @@ class Tensor(Operators):
         return Tensor(self.data)
 
     def retain_grad(self) -> None:
-        """Keep `.grad` for this tensor too, although it is not a leaf."""
+        """Keep `.grad` for this tensor too, although it is not a leaf.
+
+        Raises:
+            ValueError: no gradient is tracked for it.
+        """
+        if not self._requires_grad:
+            raise ValueError("retain_grad() on a tensor that no gradient is tracked for (requires_grad is False)")
         if self.creator is not None:
-            self.creator.watcher = weakref.ref(self)
+            self.creator.watchers.append(weakref.ref(self))
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False) -> None:
         """Add the gradient of this tensor with respect to every leaf to that leaf's `.grad`.
+
+        If an op raises, every leaf has the gradient that it had before.
 
         Args:
             gradient: dL/d(self), same shape as self; may be left out for a single number, where it is 1.
@@ -94,20 +160,28 @@ class Tensor(Operators):
         Raises:
             ValueError: no tape leads here, the gradient's shape is wrong, or the tape was freed already.
         """
-        if not self.requires_grad:
+        if not self._requires_grad:
             raise ValueError("backward() on a tensor that no gradient is tracked for (requires_grad is False)")
         dy = self._seed(gradient)
+        made_now: dict[Tensor, Tensor | None] = {}
         if self.creator is None:
-            _accumulate(self, dy, set(), owned=False)
+            _accumulate(self, dy, made_now, owned=False)
             return
-        made_now: set[Tensor] = set()
         pending: dict[Op, Array] = {self.creator: dy}
-        for op in _newest_first(self.creator):
-            if (dy := pending.pop(op, None)) is not None:
-                _through(op, dy, pending, made_now)
-        if not retain_graph:
-            for op in _newest_first(self.creator):
-                op.free()
+        order = _newest_first(self.creator)
+        try:
+            for op in order:
+                if (dy := pending.pop(op, None)) is not None:
+                    _through(op, dy, pending, made_now)
+                if not retain_graph:
+                    op.free()
+        except BaseException:
+            for tensor, before in made_now.items():
+                tensor._grad = before
+            if not retain_graph:
+                for op in order:
+                    op.free()
+            raise
 
     def _seed(self, gradient: Any) -> Array:
         if gradient is None:
@@ -123,6 +197,78 @@ class Tensor(Operators):
             raise ValueError(f"the gradient has shape {tuple(dy.shape)}, the tensor {self.shape}; they must be equal")
         return dy
 
+    # --- copies: of leaves; a part of the tape cannot be copied apart from the rest ---------------------------------
+
+    def __copy__(self) -> Tensor:
+        return _made(type(self), self.data, self._requires_grad, self._grad, self.creator)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        self._expect_leaf("deep-copied")
+        new = memo[id(self)] = _made(type(self), copy.deepcopy(self.data, memo), self._requires_grad, None)
+        new._grad = copy.deepcopy(self._grad, memo)
+        return new
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self._expect_leaf("pickled")
+        return _made, (type(self), self.data, self._requires_grad, self._grad)
+
+    def _expect_leaf(self, what: str) -> None:
+        if self.creator is not None:
+            raise ValueError(f"a tensor on the tape cannot be {what} without all that led to it; detach() it first")
+
+
+def _made(
+    kind: type[Tensor], data: Array, requires_grad: bool, grad: Tensor | None, creator: Op | None = None
+) -> Tensor:
+    """A tensor of these parts, nothing looked at."""
+    tensor = object.__new__(kind)
+    tensor.data, tensor._requires_grad, tensor._grad, tensor.creator = data, requires_grad, grad, creator
+    return tensor
+
+
+def holds_tensors(value: Any) -> bool:
+    """Whether `value` is a list or tuple with a tensor somewhere inside."""
+    return isinstance(value, (list, tuple)) and any(isinstance(v, Tensor) or holds_tensors(v) for v in value)
+
+
+def _stacked(values: Sequence[Any]) -> Tensor:
+    """Nested lists with tensors inside, as one tensor; numbers take the tensors' dtype."""
+    from minibert import ops  # built on this file
+
+    inner = [_stacked(v) if holds_tensors(v) else v for v in values]
+    return ops.stack(as_tensors(inner))
+
+
+def as_tensors(values: Sequence[Any]) -> tuple[Tensor, ...]:
+    """An op's inputs as tensors: numbers, and lists of real ones, take the dtype and device of those they stand beside.
+
+    A number is Python's, NumPy's, or an array without axes: beside float32 also a float64 becomes float32. Integers in
+    lists stay integers, since they may be ids.
+
+    Raises:
+        ValueError: no numbers.
+    """
+    arrays = [v.data if isinstance(v, Tensor) else v for v in values if isinstance(v, Tensor) or _has_axes(v)]
+    like = next((a for a in arrays if op_checks.is_real(a)), arrays[0] if arrays else None)
+    return tuple(v if isinstance(v, Tensor) else _beside(v, like) for v in values)
+
+
+def _has_axes(value: Any) -> bool:
+    return backend.is_array(value) and value.ndim > 0
+
+
+def _beside(value: Any, like: Array | None) -> Tensor:
+    if like is None or isinstance(value, (bool, np.bool_)) or value is None or _has_axes(value):
+        return Tensor(value)
+    if isinstance(value, (list, tuple)):
+        if holds_tensors(value) or backend.asarray(value).dtype.kind != "f":
+            return Tensor(value)
+    elif backend.is_array(value) and not isinstance(value, np.generic) and value.dtype.kind == "b":
+        return Tensor(value)
+    if not op_checks.is_real(like) and op_checks.is_real(backend.asarray(value)):
+        return Tensor(value)
+    return Tensor(backend.asarray(value, like=like))
+
 
 class Op(ABC):
     """One differentiable function.
@@ -135,8 +281,9 @@ class Op(ABC):
       array, or a tuple with None where there is none.
 
     Positional inputs are the ones that can have a gradient; everything else (ids, axes, probabilities) is an option.
-    `self.needs[i]` says whether input i's gradient is wanted, for ops where leaving it out saves work. An op must not
-    return an array that it has saved.
+    Floating inputs have one dtype, which the result keeps; numbers are converted to it. `self.needs[i]` says whether
+    input i's gradient is wanted, for ops where leaving it out saves work. An op must not return an array that it has
+    saved, nor change its inputs.
     """
 
     name: ClassVar[str]
@@ -146,6 +293,8 @@ class Op(ABC):
     kernel_parts: ClassVar[tuple[type[Op], ...]]
     """Other ops that this one is made of, for which the kernels stand, too."""
     written: ClassVar[Written]
+    strict: ClassVar[bool]
+    """Whether integers may not stand beside floating inputs: so in the library's own ops."""
 
     def __init_subclass__(
         cls, *, kernel: str | None = None, kernel_parts: tuple[type[Op], ...] = (), **kwargs: Any
@@ -153,6 +302,7 @@ class Op(ABC):
         super().__init_subclass__(**kwargs)
         cls.name = "".join("_" + c.lower() if c.isupper() else c for c in cls.__name__).lstrip("_")
         cls.kernel_name, cls.kernel_parts = kernel, kernel_parts
+        cls.strict = cls.__module__.startswith("minibert.")
         cls.written = as_written(cls, "forward", "backward")
 
     def __init__(self) -> None:
@@ -162,7 +312,7 @@ class Op(ABC):
         self.saved: tuple[Any, ...] = ()
         self.options: dict[str, Any] = {}
         self.kernel: backend.Kernel | None = None
-        self.watcher: weakref.ref[Tensor] | None = None
+        self.watchers: list[weakref.ref[Tensor]] = []
         self._locked: list[Array] = []
         self._freed = False
 
@@ -180,47 +330,85 @@ class Op(ABC):
 
     @classmethod
     def apply(cls, *inputs: Any, **options: Any) -> Tensor:
-        """Run the op on tensors (or arrays, or numbers), noting it on the tape if any input wants a gradient."""
-        tensors = tuple(x if isinstance(x, Tensor) else Tensor(x) for x in inputs)
-        arrays = tuple(t.data for t in tensors)
-        recording = _grad.state.get()[0] and any(t.requires_grad for t in tensors)
+        """Run the op on tensors (or arrays, or numbers), noting it on the tape if any input wants a gradient.
+
+        Raises:
+            ValueError: inputs of several dtypes, or what forward raises.
+        """
+        for x in inputs:
+            if not isinstance(x, Tensor):
+                inputs = as_tensors(inputs)
+                break
+        arrays = tuple([x.data for x in inputs])
+        recording = False
+        if _grad.state.get()[0]:
+            for x in inputs:
+                if x._requires_grad:
+                    recording = True
+                    break
+        mixed = _several_dtypes(arrays)
+        on_cpu = not mixed or backend.device_of(arrays[0]) == "cpu"
+        if mixed and on_cpu:
+            op_checks.expect_one_dtype(cls.name, arrays, strict=cls.strict)
         op = cls()
-        op.needs = tuple(recording and t.requires_grad for t in tensors)
+        op.needs = tuple([recording and x._requires_grad for x in inputs])
         if cls.kernel_name is not None and intact(cls, *cls.kernel_parts):  # else the code in the class must run
             op.kernel = backend.kernel_for(cls.kernel_name, arrays)
-        if op.kernel is None:
-            result = op.forward(*arrays, **options)
-        else:
-            asked = {"needs": op.needs} if op.kernel.asks_needs else {}
-            result, op.saved = op.kernel.forward(*arrays, **options, **asked)
-        y = Tensor(result)
-        if recording:
-            op.inputs, op.options = tensors, options
+        if mixed and not on_cpu and op.kernel is None:  # on a GPU a kernel says itself which dtypes it takes
+            op_checks.expect_one_dtype(cls.name, arrays, strict=cls.strict)
+        result = op._computed(arrays, options)
+        if mixed and op.kernel is None:
+            op_checks.expect_dtype_kept(cls.name, result, arrays)
+        if recording and op_checks.is_real(result):
+            op.inputs, op.options = inputs, options
             op._lock()
-            y.creator, y.requires_grad = op, True
-        return y
+            return _made(Tensor, result, True, None, op)
+        return _made(Tensor, result, False, None)
+
+    def _computed(self, arrays: tuple[Array, ...], options: dict[str, Any]) -> Array:
+        """forward's result, explicit or the kernel's."""
+        if self.kernel is not None:
+            asked = {"needs": self.needs} if self.kernel.asks_needs else {}
+            result, self.saved = self.kernel.forward(*arrays, **options, **asked)
+            return result
+        before = op_checks.copies(arrays) if checking else None
+        try:
+            result = self.forward(*arrays, **options)
+        except ValueError as error:
+            if (other := op_checks.explained(self.name, "forward", error, arrays)) is error:
+                raise
+            raise other from error
+        if before is not None:
+            op_checks.expect_unchanged(self.name, "forward", "its input", arrays, before)
+        return result if type(result) is np.ndarray else op_checks.as_result(self.name, result, arrays)
 
     def gradients(self, dy: Array) -> tuple[Array | None, ...]:
-        """Run backward, explicit or the kernel's, and check that each gradient fits its input."""
+        """Run backward, explicit or the kernel's, and check that each gradient that is needed fits its input."""
         if self._freed:
             raise ValueError(
                 "this part of the graph was freed by an earlier backward(); run forward again, or call the first one "
                 "with backward(retain_graph=True)"
             )
-        if self.kernel is None:
-            result = self.backward(dy)
-        else:
+        if self.kernel is not None:
             result = self.kernel.backward(dy, self.saved, self.needs, **self.options)
-        grads = result if isinstance(result, tuple) else (result,)
-        if len(grads) != len(self.inputs):
-            raise ValueError(f"{self.name}.backward gave {len(grads)} gradients for {len(self.inputs)} inputs")
-        for i, (dx, x) in enumerate(zip(grads, self.inputs, strict=True)):
-            if dx is not None and (tuple(dx.shape) != x.shape or dx.dtype != x.dtype):
-                raise ValueError(
-                    f"{self.name}.backward gave a gradient of shape {tuple(dx.shape)} ({dx.dtype}) "
-                    f"for input {i} of shape {x.shape} ({x.dtype})"
-                )
-        return grads
+        else:
+            result = self._stepped_back(dy)
+        return op_checks.as_gradients(self.name, result, self.inputs, self.needs)
+
+    def _stepped_back(self, dy: Array) -> Any:
+        if not self.strict:
+            dy = backend.namespace(dy).asarray(dy, copy=True)  # others may hold it, and code of one's own may write
+        watched = [*_flatten(self.saved), *(x.data for x in self.inputs)] if checking else []
+        before = op_checks.copies(watched)
+        try:
+            result = self.backward(dy)
+        except ValueError as error:
+            if (other := op_checks.explained(self.name, "backward", error, ())) is error:
+                error.add_note(f"raised in {self.name}.backward")
+                raise
+            raise other from error
+        op_checks.expect_unchanged(self.name, "backward", "array that is saved, number", watched, before)
+        return result
 
     def free(self) -> None:
         """Let go of inputs and saved arrays, and make the latter writeable again."""
@@ -229,9 +417,10 @@ class Op(ABC):
         self._locked, self.saved, self.inputs, self._freed = [], (), (), True
 
     def _lock(self) -> None:
-        self._locked = [value for value in _flatten(self.saved) if hasattr(value, "shape")]
-        for array in self._locked:
-            guard.lock(array)
+        for value in _flatten(self.saved):
+            if hasattr(value, "shape"):
+                guard.lock(value)
+                self._locked.append(value)
 
     def __del__(self) -> None:
         for array in getattr(self, "_locked", ()):  # the tape was dropped without a backward pass
@@ -257,13 +446,24 @@ def _newest_first(last: Op) -> list[Op]:
     return sorted(found, key=lambda op: op.age, reverse=True)
 
 
-def _through(op: Op, dy: Array, pending: dict[Op, Array], made_now: set[Tensor]) -> None:
+def _several_dtypes(arrays: tuple[Array, ...]) -> bool:
+    if len(arrays) < 2:
+        return False
+    first = arrays[0].dtype
+    for array in arrays:
+        dtype = array.dtype
+        if dtype is not first and dtype != first:
+            return True
+    return False
+
+
+def _through(op: Op, dy: Array, pending: dict[Op, Array], made_now: dict[Tensor, Tensor | None]) -> None:
     """One step back: hand the gradients of `op`'s inputs to their leaves, or to the ops that made them."""
-    watched = op.watcher() if op.watcher is not None else None
-    if watched is not None:
-        _accumulate(watched, dy, made_now, owned=False)
+    for watcher in op.watchers:
+        if (watched := watcher()) is not None:
+            _accumulate(watched, dy, made_now, owned=False)
     for x, dx in zip(op.inputs, op.gradients(dy), strict=True):
-        if dx is None or not x.requires_grad:
+        if dx is None or not x._requires_grad:
             continue
         if x.creator is None:
             _accumulate(x, dx, made_now, owned=dx is not dy and getattr(dx, "base", dx) is None)
@@ -273,16 +473,18 @@ def _through(op: Op, dy: Array, pending: dict[Op, Array], made_now: set[Tensor])
             pending[x.creator] = dx
 
 
-def _accumulate(leaf: Tensor, dx: Array, made_now: set[Tensor], *, owned: bool) -> None:
+def _accumulate(leaf: Tensor, dx: Array, made_now: dict[Tensor, Tensor | None], *, owned: bool) -> None:
     """leaf.grad += dx. An array that others may hold is copied: scaling one gradient must not scale another.
 
-    `made_now` are the leaves whose gradient arrays this backward pass has made.
+    `made_now` are the leaves whose gradient arrays this backward pass has made, with the gradients before it.
     """
-    if leaf.grad is None:
+    grad = leaf.grad
+    if grad is not None and leaf in made_now:
+        grad.data += dx  # seen by no other code yet; for a tied embedding, another V x H numbers would be a lot
+        return
+    made_now.setdefault(leaf, grad)
+    if grad is None:
         xp = backend.namespace(dx)
-        leaf.grad = Tensor(dx if owned else xp.asarray(dx, copy=True))
-    elif leaf in made_now:
-        leaf.grad.data += dx  # nobody has seen it yet; for a tied embedding, another V x H numbers would be a lot
+        leaf._grad = Tensor(dx if owned else xp.asarray(dx, copy=True))
     else:
-        leaf.grad = Tensor(leaf.grad.data + dx)
-    made_now.add(leaf)
+        leaf._grad = Tensor(grad.data + dx)

@@ -250,8 +250,16 @@ class _Switch:
         mode = os.environ.get("MINIBERT_KERNELS", "auto")
         if mode not in ("auto", "always", "never"):
             raise ValueError(f"MINIBERT_KERNELS must be auto, always or never, got {mode!r}")
-        self.on = Mode("kernels", mode != "never")
+        self.mode = Mode("kernels", mode != "never")
         self.smallest = 0 if mode == "always" else SMALL
+
+    @property
+    def on(self) -> bool:
+        return bool(self.mode.get())
+
+    @on.setter
+    def on(self, value: bool) -> None:
+        self.mode.set(value)
 
 
 _switch = _Switch()
@@ -277,14 +285,14 @@ def kernel_module(name: str, arrays: Sequence[Array]) -> Any | None:
 
 def _pays(arrays: Sequence[Array]) -> bool:
     """Whether kernels are on, and for such arrays, on the CPU."""
-    if not _switch.on.get() or not all(isinstance(x, np.ndarray) for x in arrays):
+    if not _switch.on or not all(isinstance(x, np.ndarray) for x in arrays):
         return False
     return arrays[0].dtype in (np.float32, np.float64) and sum(x.size for x in arrays) >= _switch.smallest
 
 
 def _fits_cuda(name: str, arrays: Sequence[Array]) -> bool:
     """Whether kernels are on, and for such arrays, on a GPU. There they compute in float32 whatever the size."""
-    if not _switch.on.get() or any(isinstance(x, np.ndarray) or device_of(x) != "cuda" for x in arrays):
+    if not _switch.on or any(isinstance(x, np.ndarray) or device_of(x) != "cuda" for x in arrays):
         return False
     return bool(_cuda().fits(name, arrays))
 
@@ -304,7 +312,7 @@ def kernels_are_on() -> bool:
 
 def kernels_off(function: Any = None) -> Any:
     """Context manager or decorator: every op runs its explicit forward and backward inside."""
-    return _switch.on.block("kernels_off", False, function)
+    return _switch.mode.block("kernels_off", False, function)
 
 
 MATMUL_PRECISIONS = ("highest", "medium")

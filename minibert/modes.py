@@ -35,6 +35,12 @@ class Mode:
         """The value here."""
         return self.state.get()[0]
 
+    def set(self, value: Any) -> None:
+        """Another value for outside all blocks, from here on."""
+        _, open_blocks = self.state.get()
+        self.default = value
+        self.state.set((open_blocks[-1][1] if open_blocks else value, open_blocks))
+
     def block(self, name: str, value: Any, function: Any = None) -> Any:
         """A block in which the setting has this value; or `function`, all of it such a block.
 

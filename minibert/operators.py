@@ -236,6 +236,10 @@ class Operators:
         """Hyperbolic tangent of each element."""
         return ops.tanh(self)
 
+    def astype(self, dtype: Any) -> Tensor:
+        """In another dtype, "float32" or "float64"; the gradient runs through, unless it is one of integers."""
+        return ops.astype(self, dtype)
+
     # --- ways out ---------------------------------------------------------------------------------------------------
 
     @property

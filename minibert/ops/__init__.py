@@ -6,6 +6,7 @@ sight. The functions take tensors and check what they are given; the classes beh
 
 from minibert.ops.add_layer_norm import add_layer_norm
 from minibert.ops.arithmetic import add, divide, exponential, multiply, negative, power, subtract
+from minibert.ops.astype import astype
 from minibert.ops.attention import attention, attention_probabilities, self_attention
 from minibert.ops.bias_gelu import bias_gelu
 from minibert.ops.cross_entropy import IGNORE_INDEX, binary_cross_entropy, cross_entropy
@@ -42,6 +43,7 @@ __all__ = [
     "absolute",
     "add",
     "add_layer_norm",
+    "astype",
     "attention",
     "attention_probabilities",
     "bias_gelu",

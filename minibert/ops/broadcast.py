@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from minibert import backend
-from minibert.autograd import Tensor
+from minibert.autograd import Tensor, holds_tensors
 from minibert.backend import Array, namespace
 
 
@@ -26,15 +26,13 @@ def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:
 
 
 def operands(x: Any, y: Any) -> tuple[Tensor, Tensor]:
-    """Both as tensors of one dtype: a plain number or list takes the dtype (and device) of the other side.
+    """Both as tensors whose shapes broadcast; a number or list takes the dtype (and device) of the other side.
 
     Raises:
-        ValueError: the dtypes differ, a real number meets integers, or the shapes do not broadcast.
+        ValueError: a real number meets integers, or the shapes do not broadcast.
     """
     like = next(v.data for v in (x, y) if isinstance(v, Tensor))
-    x, y = (_operand(v, like) for v in (x, y))
-    if x.dtype != y.dtype:
-        raise ValueError(f"cannot mix {x.dtype} and {y.dtype}; convert one side with Tensor(..., dtype=...)")
+    x, y = (v if isinstance(v, Tensor) else operand(v, like) for v in (x, y))
     try:
         np.broadcast_shapes(x.shape, y.shape)
     except ValueError:
@@ -42,11 +40,14 @@ def operands(x: Any, y: Any) -> tuple[Tensor, Tensor]:
     return x, y
 
 
-def _operand(value: Any, like: Array) -> Tensor:
-    if isinstance(value, Tensor):
-        return value
-    if not isinstance(value, (bool, int, float, np.generic, list, tuple)):
+def operand(value: Any, like: Array) -> Tensor:
+    """An array as a tensor; a number, an array without axes or a list in the dtype of `like`.
+
+    Raises:
+        ValueError: real numbers, and `like` holds integers.
+    """
+    if holds_tensors(value) or (backend.is_array(value) and value.ndim):
         return Tensor(value)
-    if np.asarray(value).dtype.kind == "f" and not backend.is_floating(like):
-        raise ValueError(f"cannot mix {like.dtype} and real numbers; convert with Tensor(..., dtype='float32')")
+    if not backend.is_floating(like) and backend.is_floating(Tensor(value).data):
+        raise ValueError(f"cannot mix {like.dtype} and real numbers; convert with x.astype('float32')")
     return Tensor(backend.asarray(value, like=like))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minibert.autograd import Op, Tensor
+from minibert.autograd import Op, Tensor, as_tensors
 from minibert.backend import Array, namespace
 from minibert.ops.broadcast import unbroadcast
 
@@ -28,8 +28,7 @@ def matmul(a: Tensor | Array, b: Tensor | Array) -> Tensor:
     Raises:
         ValueError: the inner lengths differ.
     """
-    a = a if isinstance(a, Tensor) else Tensor(a)
-    b = b if isinstance(b, Tensor) else Tensor(b)
+    a, b = as_tensors((a, b))
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(f"matmul needs (..., n, k) and (..., k, m), got {a.shape} and {b.shape}")
     if a.ndim == 1 and b.ndim == 1:

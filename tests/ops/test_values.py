@@ -192,3 +192,19 @@ class TestErrors:
     def test_dtypes_do_not_mix_unseen(self) -> None:
         with pytest.raises(ValueError, match="cannot mix"):
             Tensor(np.zeros(2)) + Tensor(np.zeros(2, np.float32))
+
+
+def test_another_dtype_and_the_gradient_back_in_its_own() -> None:
+    x = Tensor([1.0, 1.0 + 2.0**-40], dtype="float64", requires_grad=True)
+    y = x.astype("float32")
+    np.testing.assert_array_equal(y.numpy(), np.ones(2, np.float32))
+    (y * [1.0, 3.0]).sum().backward()
+    assert x.grad is not None
+    assert x.grad.dtype == np.float64
+    np.testing.assert_array_equal(x.grad, [1.0, 3.0])
+    whole = x.astype(np.int64)
+    assert whole.dtype == np.int64
+    assert not whole.requires_grad
+    assert x.astype(x.dtype).requires_grad
+    with pytest.raises(ValueError, match="unknown dtype"):
+        x.astype("floaty")

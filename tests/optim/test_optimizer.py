@@ -107,7 +107,9 @@ def test_bad_parameters() -> None:
 
 @pytest.mark.parametrize("make", ALL)
 def test_a_gradient_that_does_not_fit_stops_the_step_before_it_begins(make: Any) -> None:
-    p, q = parameter([1.0], [1.0]), parameter([1.0, 2.0], [1.0])
+    p, q = parameter([1.0], [1.0]), parameter([1.0, 2.0], [1.0, 1.0])
+    assert q.grad is not None
+    q.grad.data = np.ones(1)  # another array put into the gradient: assigned as q.grad it would have been refused
     optimizer = make([{"params": [p]}, {"params": [q], "param_names": ["dense.bias"]}])
     with pytest.raises(ValueError, match=r"dense\.bias is \(2,\) float64, but its gradient is \(1,\) float64"):
         optimizer.step()
