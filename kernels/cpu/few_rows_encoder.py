@@ -21,7 +21,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numba import types
@@ -37,7 +37,8 @@ from .compiled import njit
 from .few_rows import FEW_ROWS, turned_product
 from .gelu import gelu_and_slope
 from .layer_norm import row_forward, row_statistics
-from .meeting import meet
+from .meeting import is_broken, meet
+from .pool import Pool
 from .tiles import ALIGNMENT, Matrix, in_every_lane, loose, product
 from .transpose import transpose_into
 from .vector_math import FLAGS
@@ -63,15 +64,30 @@ def few_rows_encoder(
     Returns:
         (T, H).
     """
-    begins = np.asarray(starts, np.int64)
-    with threads.team() as parts:
-        shared, own = _workspace(x, _width(starts), len(layers[0][10]), parts)
-        counter = np.zeros(8, np.int64)
-        for layer in layers:
-            common = (counter, begins, heads, float(eps), *shared)
-            weights = inputs(*layer)
-            threads.run_team(_layer, [(part, parts, *common, *own[part], *weights) for part in range(parts)])
-    return own[0].rows
+
+    def encode(pool: Pool | None, parts: int) -> np.ndarray | Literal[False]:
+        return _encode(pool, parts, x, starts, layers, heads, float(eps))
+
+    rows = threads.together(encode)
+    return encode(None, 1) if rows is None or rows is False else rows  # type: ignore[return-value]
+
+
+def _encode(
+    pool: Pool | None, parts: int, x: np.ndarray, starts: Sequence[int], layers: Sequence[Sequence[np.ndarray]],
+    heads: int, eps: float,
+) -> np.ndarray | Literal[False]:  # fmt: skip
+    """The states after the last layer, by so many threads; False if one went on without the others."""
+    begins, counter = np.asarray(starts, np.int64), np.zeros(8, np.int64)
+    shared, own = _workspace(x, _width(starts), len(layers[0][10]), parts)
+    for layer in layers:
+        common = (counter, begins, heads, eps, *shared)
+        weights = inputs(*layer)
+        work = [(part, parts, *common, *own[part], *weights) for part in range(parts)]
+        if pool is None:
+            _layer(*work[0])
+        else:
+            pool.run(_layer, work, barrier=counter)
+    return False if is_broken(counter) else own[0].rows
 
 
 def _width(starts: Sequence[int]) -> int:

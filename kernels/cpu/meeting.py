@@ -1,4 +1,11 @@
-"""Threads that wait for one another in the middle of a compiled function."""
+"""A barrier: threads that wait for one another in the middle of a compiled function.
+
+A thread that raised, or was never started, would be waited for without end, and compiled code cannot be interrupted. So
+the barrier can be broken: its counter jumps to a number beyond all others, which lets every waiting thread through. The
+threads then run to their end quickly, on data that may be incomplete, and the caller, who sees that the barrier is
+broken, throws the result away. A thread that dies without breaking it would still be waited for; hence the limit on
+looks, after which a waiting thread breaks the barrier itself.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +23,11 @@ from .spin import read
 
 PATIENCE = 2_000
 """Looks at the others before a thread offers its core to whoever else wants it: a microsecond."""
+LIMIT = 20_000_000 if hasattr(os, "sched_yield") else 20_000_000_000
+"""Looks before a thread gives up on the others: ten seconds and more, since each offers the core. A thread that was only
+slow is no harm: the caller computes the result anew."""
+BROKEN = 2**62
+"""What the counter of a broken barrier begins with: more than any number of arrivals."""
 
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
@@ -45,7 +57,12 @@ else:
 
 @njit
 def meet(counter: np.ndarray, parts: int) -> None:
-    """Return when all of `parts` threads have called this as many times. counter: (8,) int64, zero in the beginning."""
+    """Return when all of `parts` threads have called this as many times, or the barrier is broken.
+
+    Args:
+        counter: (8,) int64, zero in the beginning.
+        parts: the number of threads.
+    """
     arrived = count_up(counter)
     full = (arrived + parts - 1) // parts * parts
     looks = 0
@@ -53,3 +70,15 @@ def meet(counter: np.ndarray, parts: int) -> None:
         looks += 1
         if looks > PATIENCE:
             _step_aside()
+            if looks > LIMIT:
+                counter[0] = BROKEN
+
+
+def break_barrier(counter: np.ndarray) -> None:
+    """Let all threads through, now and from now on."""
+    counter[0] = BROKEN
+
+
+def is_broken(counter: np.ndarray) -> bool:
+    """Whether some thread went on without the others, so that what was computed means nothing."""
+    return bool(counter[0] >= BROKEN)

@@ -5,87 +5,34 @@ forward pass of 16 tokens took ten times as long that way). So there is one pool
 serial compiled function that gives up the interpreter's lock, matrix products are such kernels too (`gemm.py`), and
 `split` runs them on several parts of the work at once.
 
-Worker threads wait for work by looking at a number in memory for a tenth of a millisecond before they go to sleep,
-since within a model the next kernel follows at once and waking a sleeping thread takes longer than most kernels.
 Parts are cut by the amount of work and the number of threads alone, so results are bitwise the same from run to run.
+What holds after an interrupt, a fork or the death of a thread is said, and seen to, in `pool.py`.
 """
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import operator
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from . import spin
+from .cores import MOST_THREADS, default_threads
+from .pool import Pool, lend
 
-SPIN = 400_000
-"""Looks at the flag before a thread goes to sleep: about a tenth of a millisecond."""
-
-
-class _Worker:
-    """A thread that runs one task at a time: `start` hands it over, `finish` waits for it."""
-
-    def __init__(self) -> None:
-        self.asked = np.zeros(8, np.int64)  # a cache line each, so that looking does not slow the other side's writing
-        self.answered = np.zeros(8, np.int64)
-        self.task: tuple[Callable[..., Any], tuple[Any, ...]] = (lambda: None, ())
-        self.error: BaseException | None = None
-        self.wake, self.done = threading.Lock(), threading.Lock()
-        self.wake.acquire()
-        self.done.acquire()
-        threading.Thread(target=self._run, name="minibert-kernels", daemon=True).start()
-
-    def start(self, function: Callable[..., Any], *args: Any) -> None:
-        self.task = function, args
-        self.wake.release()
-        self.asked[0] += 1
-
-    def finish(self) -> None:
-        spin.wait_for(self.answered, self.asked[0], SPIN)
-        self.done.acquire()
-        if self.error is not None:
-            error, self.error = self.error, None
-            raise error
-
-    def _run(self) -> None:
-        count = 0
-        while True:
-            count += 1
-            spin.wait_for(self.asked, count, SPIN)
-            self.wake.acquire()
-            function, args = self.task
-            try:
-                function(*args)
-            except BaseException as error:  # handed to the thread that waits
-                self.error = error
-            self.task = (lambda: None, ())
-            self.done.release()
-            self.answered[0] = count
-
-
-def _default_threads() -> int:
-    """What the usual variables say, else the cores that this process may use."""
-    for name in ("MINIBERT_NUM_THREADS", "OMP_NUM_THREADS"):
-        text = os.environ.get(name, "")
-        if text.isdigit() and int(text) > 0:
-            return int(text)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return int(os.cpu_count() or 1)
-
-
-_threads = _default_threads()
-_workers: list[_Worker] = []
-_busy = threading.Lock()  # one parallel region at a time: two Python threads may both run a model
+_threads: int | None = None  # not yet asked for
 
 
 def get_num_threads() -> int:
-    """How many threads the kernels and matrix products use."""
+    """How many threads the kernels and matrix products use.
+
+    Raises:
+        ValueError: an environment variable that should say so does not hold a number of threads.
+    """
+    global _threads
+    if _threads is None:
+        _threads = default_threads()
     return _threads
 
 
@@ -93,26 +40,19 @@ def set_num_threads(threads: Any) -> None:
     """Use this many threads from now on, here and in the BLAS that NumPy calls for the explicit ops.
 
     Raises:
-        ValueError: not a positive integer.
+        ValueError: not an integer from 1 to 1024.
     """
     global _threads
-    if not isinstance(threads, int) or isinstance(threads, bool) or threads < 1:
-        raise ValueError(f"the number of threads is a positive integer, got {threads!r}")
-    _threads = threads
+    try:
+        number = 0 if isinstance(threads, bool) else operator.index(threads)
+    except TypeError:
+        number = 0
+    if not 1 <= number <= MOST_THREADS:
+        raise ValueError(f"the number of threads must be an integer from 1 to {MOST_THREADS}, got {threads!r}")
+    _threads = number
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(threads, user_api="blas")
-
-
-def _forget_workers() -> None:
-    """A forked child has none of its parent's threads, and a lock that nobody may ever release."""
-    global _busy
-    _workers.clear()
-    _busy = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_workers)
+    threadpool_limits(number, user_api="blas")
 
 
 def run(function: Callable[..., Any], parts: Sequence[tuple[Any, ...]]) -> None:
@@ -120,55 +60,23 @@ def run(function: Callable[..., Any], parts: Sequence[tuple[Any, ...]]) -> None:
 
     There may be no more parts than threads. Where the pool is busy already (a part that itself calls `run`, or another
     Python thread) the parts run in turn on the calling thread.
+
+    An exception that a part raises, or that is raised in the calling thread meanwhile, comes out when no part is still
+    being run; some parts may not have been run then.
     """
-    if len(parts) == 1:
-        function(*parts[0])
+    if len(parts) > 1 and lend(len(parts), get_num_threads(), Pool.run, function, parts):
         return
-    with team() as members:
-        if members > 1:
-            run_team(function, parts)
-            return
     for part in parts:
         function(*part)
 
 
-@contextmanager
-def team() -> Iterator[int]:
-    """Context manager: the pool for the caller alone, and how many threads it has; 1 if somebody else has it.
+def together(body: Callable[[Pool, int], Any]) -> Any:
+    """`body(pool, threads)`, for functions whose parts wait for one another and cannot run in turn; what it returns.
 
-    For functions whose parts wait for one another, which must not run in turn: they go to `run_team`.
+    None if the pool is busy, or there is but one thread. The parts go to `pool.run`, as many as `threads`.
     """
-    if _threads == 1 or not _busy.acquire(blocking=False):
-        yield 1
-        return
-    held = _busy
-    try:
-        yield _threads
-    finally:
-        held.release()
-
-
-def run_team(function: Callable[..., Any], parts: Sequence[tuple[Any, ...]]) -> None:
-    """As `run`, inside `team()`: all parts at the same time."""
-    while len(_workers) < len(parts) - 1:
-        _workers.append(_Worker())
-    workers = _workers[: len(parts) - 1]
-    for worker, part in zip(workers, parts[1:], strict=True):
-        worker.start(function, *part)
-    try:
-        function(*parts[0])
-    finally:
-        errors = [error for worker in workers if (error := _finished(worker)) is not None]
-    if errors:
-        raise errors[0]
-
-
-def _finished(worker: _Worker) -> BaseException | None:
-    try:
-        worker.finish()
-    except BaseException as error:
-        return error
-    return None
+    threads = get_num_threads()
+    return lend(threads, threads, body, threads) if threads > 1 else None
 
 
 def split(n: int, function: Callable[..., Any], *args: Any, grain: int = 1) -> None:
@@ -178,7 +86,7 @@ def split(n: int, function: Callable[..., Any], *args: Any, grain: int = 1) -> N
         n: amount of work, in units that cost alike.
         grain: fewest units worth a thread of their own.
     """
-    threads = max(1, min(_threads, n // max(grain, 1)))
+    threads = max(1, min(get_num_threads(), n // max(grain, 1)))
     bounds = [n * i // threads for i in range(threads + 1)]
     run(function, [(bounds[i], bounds[i + 1], *args) for i in range(threads)])
 
@@ -186,7 +94,7 @@ def split(n: int, function: Callable[..., Any], *args: Any, grain: int = 1) -> N
 def split_weighted(weights: np.ndarray, function: Callable[..., Any], *args: Any) -> None:
     """As `split`, for units of unequal cost: parts of about the same sum of `weights`."""
     total = np.cumsum(weights)
-    threads = max(1, min(_threads, len(weights)))
+    threads = max(1, min(get_num_threads(), len(weights)))
     inner = np.searchsorted(total, total[-1] * np.arange(1, threads) / threads) + 1
     bounds = [0, *np.minimum(inner, len(weights)).tolist(), len(weights)]
     parts = [(a, b, *args) for a, b in pairwise(bounds) if b > a]
