@@ -346,14 +346,17 @@ def get_float32_matmul_precision() -> str:
 def set_num_threads(threads: int) -> None:
     """How many threads kernels and matrix products use.
 
-    By default what MINIBERT_NUM_THREADS or OMP_NUM_THREADS says, else the cores that this process may use.
+    By default what MINIBERT_NUM_THREADS or OMP_NUM_THREADS says, else the cores that this process may use; in a
+    container whose quota of CPU time is less than that, as many as the quota amounts to.
 
     Raises:
-        ValueError: not a positive integer.
+        ValueError: not an integer from 1 to 1024.
     """
     from minibert.kernels.cpu import threads as pool
+    from minibert.kernels.cpu.cores import MOST_THREADS
+    from minibert.number_like import as_int
 
-    pool.set_num_threads(threads)
+    pool.set_num_threads(as_int("the number of threads", threads, least=1, most=MOST_THREADS))
 
 
 def get_num_threads() -> int:

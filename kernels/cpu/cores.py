@@ -59,11 +59,14 @@ def _quotas(root: Path) -> Iterator[float]:
     paths = [line.split(":", 2) for line in own if line.count(":") >= 2]
     for line in mounts:
         before, _, after = line.partition(" - ")
-        fields, (kind, *_, options) = before.split(), (after.split() or [""])
+        fields, of_type = before.split(), after.split()
+        if len(fields) < 5 or len(of_type) < 3:
+            continue
+        kind, options = of_type[0], of_type[-1].split(",")
         for _, controllers, path in paths:
             second = kind == "cgroup2" and not controllers
-            first = kind == "cgroup" and "cpu" in options.split(",") and "cpu" in controllers.split(",")
-            if len(fields) > 4 and (first or second):
+            first = kind == "cgroup" and "cpu" in options and "cpu" in controllers.split(",")
+            if first or second:
                 for folder in _upwards(root, _unescaped(fields[4]), _unescaped(fields[3]), path):
                     yield from _quota_of(folder)
 

@@ -3,8 +3,8 @@
 A thread that raised, or was never started, would be waited for without end, and compiled code cannot be interrupted. So
 the barrier can be broken: its counter jumps to a number beyond all others, which lets every waiting thread through. The
 threads then run to their end quickly, on data that may be incomplete, and the caller, who sees that the barrier is
-broken, throws the result away. A thread that dies without breaking it would still be waited for; hence the limit on
-looks, after which a waiting thread breaks the barrier itself.
+broken, throws the result away. A thread that dies without breaking it would still be waited for; hence a limit,
+after which a waiting thread breaks the barrier itself.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from .spin import read
 
 PATIENCE = 2_000
 """Looks at the others before a thread offers its core to whoever else wants it: a microsecond."""
-LIMIT = 20_000_000 if hasattr(os, "sched_yield") else 20_000_000_000
-"""Looks before a thread gives up on the others: ten seconds and more, since each offers the core. A thread that was only
-slow is no harm: the caller computes the result anew."""
+LIMIT = 3
+"""Seconds after which a thread gives up on the others. One that was only slow is no harm: the caller computes the
+result anew."""
 BROKEN = 2**62
 """What the counter of a broken barrier begins with: more than any number of arrivals."""
 
@@ -46,6 +46,8 @@ def _count_up(typing_context: Any, counter: Any) -> Any:
 
 count_up: Any = _count_up  # called with the array alone: Numba adds the first argument
 
+_seconds: Any = types.ExternalFunction("time", types.int64(types.intp))  # the C library's, of the wall clock
+
 if hasattr(os, "sched_yield"):
     _step_aside: Any = types.ExternalFunction("sched_yield", types.int32())
 else:
@@ -64,14 +66,19 @@ def meet(counter: np.ndarray, parts: int) -> None:
         parts: the number of threads.
     """
     arrived = count_up(counter)
+    if arrived > BROKEN:
+        return
     full = (arrived + parts - 1) // parts * parts
-    looks = 0
+    looks, began = 0, 0
     while read(counter) < full:
         looks += 1
         if looks > PATIENCE:
             _step_aside()
-            if looks > LIMIT:
-                counter[0] = BROKEN
+            if looks % PATIENCE == 0:
+                now = _seconds(0)
+                began = began or now
+                if now - began > LIMIT:
+                    counter[0] = BROKEN
 
 
 def break_barrier(counter: np.ndarray) -> None:

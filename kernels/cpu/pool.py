@@ -11,14 +11,14 @@ after it, and then `lend`, through which every parallel region goes, waits befor
 *No state survives.* A pool through which an exception has passed is given up: its threads are dismissed, and the next
 region makes a new one. Nothing has to be repaired, so nothing can be repaired wrongly.
 
-*No lock is left held, or released twice.* There is none. Who has the pool took the only item out of the list `free`, and
-puts it back at the end; both are single steps. Should an exception come just between taking the item and noting so
-(`busy`), or between noting the end and putting it back, the pool counts as lost (no item, yet not busy), and a new one
-is made.
+*No lock is left held, or released twice.* There is none. A thread that takes the pool removes the only item from the
+list `free`, and puts it back at the end; both are single steps. Should an exception come just between taking the item
+and noting so (`busy`), or between noting the end and putting it back, the pool counts as lost (no item, yet not busy),
+and a new one is made.
 
 *A thread that dies is noticed.* On its way out it is entered in `gone`, breaks the barrier that others may wait at, and
-wakes the thread that waits for its answer; failing all that, the waiting thread looks every fifth of a second whether it
-is still alive. If its part of a region was not finished, that region raises RuntimeError.
+wakes the thread that waits for its answer; failing all that, the waiting thread looks every fifth of a second whether
+it is still alive. If its part of a region was not finished, that region raises RuntimeError.
 
 *A forked child* has none of its parent's threads. It forgets the pool, without touching it. If the fork happened inside
 a region, on the thread that runs it, that region raises RuntimeError in the child.
@@ -79,9 +79,17 @@ def _work(crew: _Crew, i: int) -> None:
     except BaseException:
         pass  # raised in this thread from outside: there is nobody above to catch it, and the region will say so
     finally:
-        crew.gone.append(i)
-        _break(crew.job)
-        spin.give(crew.done[i])
+        try:
+            _leave(crew, i)
+        except BaseException:
+            _leave(crew, i)
+
+
+def _leave(crew: _Crew, i: int) -> None:
+    """Let nobody wait for worker i any more. Does no harm when called twice."""
+    crew.gone.append(i)
+    _break(crew.job)
+    spin.give(crew.done[i])
 
 
 def _run_part(job: _Job, part: int) -> None:
@@ -136,6 +144,8 @@ class Pool:
         """
         crew = self.crew
         crew.job = job = _Job(function, parts, barrier, [])
+        if crew.gone:  # later than this, a thread that dies sees the job, and breaks its barrier
+            self._look_after_threads()
         spin.launch(crew.asked, crew.wake, len(parts) - 1)
         function(*parts[0])
         while not spin.settle(crew.asked, crew.answered, crew.settled, crew.done, PATIENCE):
@@ -147,7 +157,7 @@ class Pool:
 
     def _look_after_threads(self) -> None:
         if self.generation != _generation:
-            raise RuntimeError("the process was forked in the middle of a parallel computation, which a child cannot end")
+            raise RuntimeError("the process was forked in the middle of a computation, whose threads a child has not")
         if self.crew.gone or not all(thread.is_alive() for thread in self.threads):
             raise RuntimeError("a thread of the kernels died in the middle of its work")
 
@@ -157,13 +167,16 @@ class Pool:
         if self.generation != _generation:
             return  # the threads are the parent's
         _break(crew.job)
-        while not spin.settle(crew.asked, crew.answered, crew.settled, crew.done, PATIENCE):
-            idle = crew.asked[:, 0] == crew.settled[:, 0]
-            if all(idle[i] or i in crew.gone or not thread.is_alive() for i, thread in enumerate(self.threads)):
-                break
+        while not self._at_rest():
+            spin.settle(crew.asked, crew.answered, crew.settled, crew.done, PATIENCE)
         self.dismiss()
         crew.job = _NOTHING
         self.busy = False
+
+    def _at_rest(self) -> bool:
+        """Whether every thread has finished what it was given, or is dead."""
+        idle = self.crew.asked[:, 0] == self.crew.settled[:, 0]
+        return all(idle[i] or i in self.crew.gone or not thread.is_alive() for i, thread in enumerate(self.threads))
 
     def dismiss(self) -> None:
         """Let the threads end when they have finished what they do."""

@@ -115,8 +115,8 @@ def test_while_the_pool_is_busy(lengths: list[int]) -> None:
     """Parts that wait for one another must not run in turn: then one thread does it all."""
     made = model(2, 8, 24, seed=2)
     expected = states(made, lengths)
-    with threads.team():
-        np.testing.assert_array_equal(states(made, lengths), expected)
+    seen = threads.together(lambda pool, parts: states(made, lengths))
+    np.testing.assert_array_equal(seen, expected)
 
 
 def test_what_goes_in_is_left_as_it_is() -> None:
