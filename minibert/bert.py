@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
 
 from minibert import backend, ops
+from minibert.arguments import check_arguments
 from minibert.autograd import Tensor, is_grad_enabled
 from minibert.backend import Array
 from minibert.config import BertConfig
 from minibert.fusing import own_ops, plain
 from minibert.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from minibert.outputs import BertModelOutput
-from minibert.packing import PackedBatch, pack
+from minibert.packing import ModelInputs, PackedBatch, pack
 
 
 class BertEmbeddings(Module):
@@ -45,7 +46,7 @@ class BertEmbeddings(Module):
         else:
             x = words(batch.input_ids) if batch.inputs_embeds is None else batch.inputs_embeds  # (T, H)
             x = x + types(batch.token_type_ids) + positions(batch.position_ids)  # (T, H)
-        return self.dropout(self.LayerNorm(x))  # type: ignore[no-any-return]
+        return self.dropout(self.LayerNorm(x))
 
 
 class BertSelfAttention(Module):
@@ -90,7 +91,7 @@ class ResidualDense(Module):
     def forward(self, h: Tensor, x: Tensor) -> Tensor:
         """(T, inputs) and (T, H), to (T, H)."""
         if not (plain(Linear, self.dense) and plain(LayerNorm, self.LayerNorm) and own_ops(*_ADD_LAYER_NORM)):
-            return self.LayerNorm(x + ops.dropout(self.dense(h), self.p, training=self.training))  # type: ignore[no-any-return]
+            return self.LayerNorm(x + ops.dropout(self.dense(h), self.p, training=self.training))
         product = ops.linear(h, self.dense.weight)  # (T, H); its bias goes in with the rest
         gamma, beta, eps = self.LayerNorm.weight, self.LayerNorm.bias, self.LayerNorm.eps
         return ops.add_layer_norm(product, self.dense.bias, x, gamma, beta, eps=eps, p=self.p, training=self.training)
@@ -112,7 +113,7 @@ class BertAttention(Module):
 
     def forward(self, x: Tensor, starts: list[int], maps: list[list[Array]] | None) -> Tensor:
         """(T, H) to (T, H)."""
-        return self.output(self.self(x, starts, maps), x)  # type: ignore[no-any-return]
+        return self.output(self.self(x, starts, maps), x)
 
 
 class BertIntermediate(Module):
@@ -154,7 +155,7 @@ class BertLayer(Module):
     def forward(self, x: Tensor, starts: list[int], maps: list[list[Array]] | None) -> Tensor:
         """(T, H) to (T, H)."""
         x = self.attention(x, starts, maps)
-        return self.output(self.intermediate(x), x)  # type: ignore[no-any-return]
+        return self.output(self.intermediate(x), x)
 
     def arrays(self) -> list[Array]:
         """Its 16 parameters' arrays, in the order of the computation."""
@@ -252,10 +253,17 @@ class BertPreTrainedModel(Module):
         config.validate()
         self.config = config
 
-    def __call__(self, *args: Any, return_dict: bool | None = None, **inputs: Any) -> Any:
-        """What `forward` returns; as a plain tuple with `return_dict=False`, or where the configuration says so."""
-        out = super().__call__(*args, **inputs)
-        return out if (self.config.return_dict if return_dict is None else return_dict) else out.to_tuple()
+    if not TYPE_CHECKING:  # for type checkers, `Module` says what a call is
+
+        def __call__(self, *args: Any, return_dict: bool | None = None, **inputs: Any) -> Any:
+            """What `forward` returns; as a plain tuple with `return_dict=False`, or where the configuration says so.
+
+            Raises:
+                ArgumentError: more than input_ids by position, or a name that `forward` does not have.
+            """
+            check_arguments(self, args, inputs)
+            out = super().__call__(*args, **inputs)
+            return out if (self.config.return_dict if return_dict is None else return_dict) else out.to_tuple()
 
     @classmethod
     def from_pretrained(cls, name_or_folder: str | PathLike[str], **options: Any) -> Self:
@@ -334,6 +342,7 @@ class BertModel(BertPreTrainedModel):
         inputs_embeds: Any = None,
         output_hidden_states: bool | None = None,
         output_attentions: bool | None = None,
+        return_dict: bool | None = None,
     ) -> Encoded:
         """Embeddings and encoder, on the packed batch; for the heads. Arguments as in `forward`."""
         if output_hidden_states is None:
@@ -350,9 +359,9 @@ class BertModel(BertPreTrainedModel):
         """(B, H): the pooled state of each sequence's first token."""
         if self.pooler is None:
             raise ValueError("this BertModel was made without a pooler (add_pooling_layer=False)")
-        return self.pooler(encoded.batch.first_tokens(encoded.x))  # type: ignore[no-any-return]
+        return self.pooler(encoded.batch.first_tokens(encoded.x))
 
-    def forward(self, input_ids: Any = None, **inputs: Any) -> BertModelOutput:
+    def forward(self, input_ids: Any = None, **inputs: Unpack[ModelInputs]) -> BertModelOutput:
         """Run BERT on a padded batch.
 
         Args:

@@ -6,10 +6,10 @@ the names in a checkpoint, so the attributes are called what the published check
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import groupby
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from minibert.autograd import Tensor
 from minibert.backend import Array
 from minibert.intact import Written, as_written
 from minibert.philox import numpy_generator
+
+P = ParamSpec("P")
+R = TypeVar("R", covariant=True)
 
 _initialise = True
 
@@ -45,6 +48,10 @@ class Parameter(Tensor):
         super().__init__(np.broadcast_to(np.float32(0.0), shape), requires_grad=True)
 
 
+class _HasForward(Protocol[P, R]):
+    def forward(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+
+
 class Module:
     """A part of a model: parameters, other modules, and `forward`.
 
@@ -60,8 +67,14 @@ class Module:
         super().__init_subclass__(**kwargs)
         cls.written = as_written(cls, "forward", "__call__")
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
+    if TYPE_CHECKING:  # for type checkers, calling a module is calling its own forward, arguments and result alike
+
+        @property
+        def __call__(self: _HasForward[P, R]) -> Callable[P, R]: ...
+    else:
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return self.forward(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes."""

@@ -11,7 +11,11 @@ from minibert.autograd import Tensor
 
 @dataclass
 class ModelOutput:
-    """Base of all outputs. Fields that were not computed are None and do not count among keys and indices."""
+    """Base of all outputs. Fields that were not computed are None and do not count among keys and indices.
+
+    The types of `loss` and of logits are those of a call that asks for them: without labels there is no loss, and it is
+    None. So a training script needs no assertion before `out.loss.backward()`.
+    """
 
     def keys(self) -> list[str]:
         """Names of the fields that are there."""
@@ -43,7 +47,7 @@ class ModelOutput:
     def __contains__(self, key: str) -> bool:
         return key in self.keys()
 
-    def __iter__(self) -> Iterator[str]:
+    def __iter__(self) -> Iterator[Any]:  # names; with return_dict=False, for type checkers, the values of a tuple
         return iter(self.keys())
 
     def __len__(self) -> int:
@@ -74,12 +78,13 @@ class LogitsOutput(ModelOutput):
     Attributes:
         loss: a single number, if labels were given.
         logits: (B, S, V) or (M, V) for masked words, (B, 2) for the next sentence, (B, labels) for a sequence,
-            (B, S, labels) for tokens, (B, choices) for multiple choice; None if only the loss was wanted.
+            (B, S, labels) for tokens, (B, choices) for multiple choice; None if only the loss was wanted
+            (return_logits=False).
         hidden_states, attentions: as in `BertModelOutput`.
     """
 
-    loss: Tensor | None
-    logits: Tensor | None
+    loss: Tensor
+    logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
 
@@ -90,12 +95,13 @@ class PreTrainingOutput(ModelOutput):
 
     Attributes:
         loss: the sum of the masked-word and the next-sentence loss, of those whose labels were given.
-        prediction_logits: (B, S, V), or (M, V) for chosen rows; None if only the loss was wanted.
+        prediction_logits: (B, S, V), or (M, V) for chosen rows; None if only the loss was wanted
+            (return_logits=False).
         seq_relationship_logits: (B, 2); index 0 means "is next".
     """
 
-    loss: Tensor | None
-    prediction_logits: Tensor | None
+    loss: Tensor
+    prediction_logits: Tensor
     seq_relationship_logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
@@ -111,7 +117,7 @@ class QuestionAnsweringOutput(ModelOutput):
             there.
     """
 
-    loss: Tensor | None
+    loss: Tensor
     start_logits: Tensor
     end_logits: Tensor
     hidden_states: tuple[Tensor, ...] | None = None

@@ -8,13 +8,25 @@ out. The checks of everything a caller may pass stand here too, since this is wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from minibert import backend, ops
 from minibert.autograd import Tensor
 from minibert.config import BertConfig
+
+
+class ModelInputs(TypedDict, total=False):
+    """What every model takes beside input_ids, by name: see `BertModel.forward`."""
+
+    attention_mask: Any
+    token_type_ids: Any
+    position_ids: Any
+    inputs_embeds: Any
+    output_hidden_states: Any  # True, False or None, as the next two; Any, so that **dict[str, np.ndarray] may be given
+    output_attentions: Any
+    return_dict: Any
 
 
 @dataclass
@@ -162,7 +174,8 @@ def _rectangle(x: Any, name: str) -> np.ndarray:
 
 def _batch_shape(shape: tuple[int, ...], ndim: int, what: str) -> tuple[int, int]:
     if len(shape) != ndim:
-        raise ValueError(f"expected {what}, got shape {tuple(shape)}")
+        hint = "; one sequence alone is a batch of one: [ids]" if len(shape) == ndim - 1 else ""
+        raise ValueError(f"expected {what}, got shape {tuple(shape)}{hint}")
     if 0 in shape:
         raise ValueError(f"empty batch: {what} has shape {tuple(shape)}")
     return shape[0], shape[1]

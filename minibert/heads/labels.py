@@ -11,7 +11,7 @@ from minibert.autograd import Tensor
 from minibert.packing import integers
 
 
-def sequence_loss(logits: Tensor, labels: Any) -> Tensor | None:
+def sequence_loss(logits: Tensor, labels: Any) -> Any:
     """Cross-entropy of logits (B, K) and labels (B,); None without labels."""
     if labels is None:
         return None

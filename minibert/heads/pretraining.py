@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from minibert.heads.labels import sequence_loss, shaped
 from minibert.nn import LayerNorm, Linear, Module, Parameter
 from minibert.ops import IGNORE_INDEX
 from minibert.outputs import LogitsOutput, PreTrainingOutput
-from minibert.packing import PackedBatch, integers
+from minibert.packing import ModelInputs, PackedBatch, integers
 
 
 class NextSentence(IntEnum):
@@ -36,7 +36,7 @@ class BertPredictionHeadTransform(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, H) to (M, H)."""
-        return self.LayerNorm(dense_activation(x, self.dense, self.activation))  # type: ignore[no-any-return]
+        return self.LayerNorm(dense_activation(x, self.dense, self.activation))
 
 
 class BertLMPredictionHead(Module):
@@ -54,7 +54,7 @@ class BertLMPredictionHead(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(M, H) to (M, V)."""
-        return self.decoder(self.transform(x))  # type: ignore[no-any-return]
+        return self.decoder(self.transform(x))
 
     def loss(self, x: Tensor, labels: Any) -> Tensor:
         """Mean cross-entropy of (M, H) with labels (M,), without ever holding all logits and their gradient."""
@@ -87,7 +87,7 @@ class BertPreTrainingHeads(Module):
 
 def _words(
     head: BertLMPredictionHead, encoded: Encoded, labels: Any, rows: Any, return_logits: bool
-) -> tuple[Tensor | None, Tensor | None]:
+) -> tuple[Any, Any]:
     """The masked-word head on all rows, or on those asked for; and its loss, if there are labels."""
     batch = encoded.batch
     packed_labels = (
@@ -130,7 +130,13 @@ class BertForMaskedLM(BertPreTrainedModel):
         self.cls = BertOnlyMLMHead(config, self.bert.embeddings.word_embeddings.weight)
 
     def forward(
-        self, input_ids: Any = None, *, labels: Any = None, rows: Any = None, return_logits: bool = True, **inputs: Any
+        self,
+        input_ids: Any = None,
+        *,
+        labels: Any = None,
+        rows: Any = None,
+        return_logits: bool = True,
+        **inputs: Unpack[ModelInputs],
     ) -> LogitsOutput:
         """Scores for every word of the vocabulary.
 
@@ -159,7 +165,7 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         self.bert = BertModel(config)
         self.cls = BertOnlyNSPHead(config)
 
-    def forward(self, input_ids: Any = None, *, labels: Any = None, **inputs: Any) -> LogitsOutput:
+    def forward(self, input_ids: Any = None, *, labels: Any = None, **inputs: Unpack[ModelInputs]) -> LogitsOutput:
         """Does the second sentence follow the first?
 
         Args:
@@ -193,7 +199,7 @@ class BertForPreTraining(BertPreTrainedModel):
         next_sentence_label: Any = None,
         rows: Any = None,
         return_logits: bool = True,
-        **inputs: Any,
+        **inputs: Unpack[ModelInputs],
     ) -> PreTrainingOutput:
         """Both tasks at once.
 
@@ -213,5 +219,5 @@ class BertForPreTraining(BertPreTrainedModel):
         relation: Tensor = self.cls.seq_relationship(self.bert.pool(encoded))  # (B, 2)
         nsp_loss = sequence_loss(relation, next_sentence_label)
         losses = [loss for loss in (mlm_loss, nsp_loss) if loss is not None]
-        total = losses[0] + losses[1] if len(losses) == 2 else losses[0] if losses else None
+        total: Any = losses[0] + losses[1] if len(losses) == 2 else losses[0] if losses else None
         return PreTrainingOutput(total, words, relation, **encoded.extras)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from minibert.heads.labels import sequence_loss, shaped
 from minibert.nn import Dropout, Linear
 from minibert.ops import IGNORE_INDEX
 from minibert.outputs import LogitsOutput, QuestionAnsweringOutput
-from minibert.packing import PackedBatch, integers
+from minibert.packing import ModelInputs, PackedBatch, integers
 
 
 def _classifier_dropout(config: BertConfig) -> Dropout:
@@ -31,7 +31,7 @@ class BertForSequenceClassification(BertPreTrainedModel):
         self.dropout = _classifier_dropout(config)
         self.classifier = Linear(config.hidden_size, config.num_labels, std=config.initializer_range)
 
-    def forward(self, input_ids: Any = None, *, labels: Any = None, **inputs: Any) -> LogitsOutput:
+    def forward(self, input_ids: Any = None, *, labels: Any = None, **inputs: Unpack[ModelInputs]) -> LogitsOutput:
         """A score for each label.
 
         Args:
@@ -49,7 +49,7 @@ class BertForSequenceClassification(BertPreTrainedModel):
         logits: Tensor = self.classifier(self.dropout(self.bert.pool(encoded)))  # (B, num_labels)
         return LogitsOutput(self._loss(logits, labels), logits, **encoded.extras)
 
-    def _loss(self, logits: Tensor, labels: Any) -> Tensor | None:
+    def _loss(self, logits: Tensor, labels: Any) -> Any:
         if labels is None:
             return None
         y = np.asarray(labels.data if isinstance(labels, Tensor) else labels)
@@ -78,7 +78,7 @@ class BertForTokenClassification(BertPreTrainedModel):
         self.dropout = _classifier_dropout(config)
         self.classifier = Linear(config.hidden_size, config.num_labels, std=config.initializer_range)
 
-    def forward(self, input_ids: Any = None, *, labels: Any = None, **inputs: Any) -> LogitsOutput:
+    def forward(self, input_ids: Any = None, *, labels: Any = None, **inputs: Unpack[ModelInputs]) -> LogitsOutput:
         """A score for each label at each token.
 
         Args:
@@ -94,7 +94,7 @@ class BertForTokenClassification(BertPreTrainedModel):
         encoded = self.bert.encode(input_ids, **inputs)
         batch = encoded.batch
         logits: Tensor = self.classifier(self.dropout(encoded.x))  # (T, num_labels)
-        loss = None
+        loss: Any = None
         if labels is not None:
             loss = ops.cross_entropy(
                 logits, batch.pack(shaped(integers(labels, "labels"), (batch.B, batch.S), "labels"))
@@ -111,7 +111,12 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         self.qa_outputs = Linear(config.hidden_size, 2, std=config.initializer_range)
 
     def forward(
-        self, input_ids: Any = None, *, start_positions: Any = None, end_positions: Any = None, **inputs: Any
+        self,
+        input_ids: Any = None,
+        *,
+        start_positions: Any = None,
+        end_positions: Any = None,
+        **inputs: Unpack[ModelInputs],
     ) -> QuestionAnsweringOutput:
         """Scores for the answer's first and last token.
 
@@ -130,7 +135,7 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         logits: Tensor = self.qa_outputs(encoded.x)  # (T, 2)
         padded = batch.unpack(logits) + _lowest_at_pads(batch, logits)  # (B, S, 2)
         start, end = padded[:, :, 0], padded[:, :, 1]  # (B, S)
-        loss = None
+        loss: Any = None
         if start_positions is not None and end_positions is not None:
             first = _positions(start_positions, batch, "start_positions")
             last = _positions(end_positions, batch, "end_positions")
@@ -147,7 +152,7 @@ class BertForMultipleChoice(BertPreTrainedModel):
         self.dropout = _classifier_dropout(config)
         self.classifier = Linear(config.hidden_size, 1, std=config.initializer_range)
 
-    def forward(self, input_ids: Any = None, *, labels: Any = None, **inputs: Any) -> LogitsOutput:
+    def forward(self, input_ids: Any = None, *, labels: Any = None, **inputs: Unpack[ModelInputs]) -> LogitsOutput:
         """A score for each choice.
 
         Args:
