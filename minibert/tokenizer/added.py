@@ -97,7 +97,7 @@ class AddedTokenMatcher:
         self._first: re.Pattern[str] | None = None  # made when the next search begins
 
     def add(self, pattern: str, token: AddedToken) -> None:
-        """Look for `pattern`, and call it `token`. An empty one is never found; of equal ones the last counts."""
+        """Look for `pattern`, and call it `token`. An empty one is never found; of equal ones the first counts."""
         if pattern:
             if pattern[0] not in self._tree.children:
                 self._first = None
@@ -166,7 +166,7 @@ class _Node:
                 edge, child = shared, between
             start += len(edge)
             node = child
-        node.token = token
+        node.token = node.token or token
 
     def longest(self, text: str, start: int) -> tuple[int, AddedToken | None]:
         """Where the longest pattern that begins at `start` ends, and its token; (start, None) if none does."""
