@@ -25,6 +25,8 @@ from minibert.bench.report import Compared, Result
 from minibert.bench.traffic import gigabytes
 from minibert.bench.workloads import Workload
 from minibert.checkpoint.hidden_folder import scratch_folder
+from minibert.install import install_extra
+from minibert.paths import as_path
 
 Say = Callable[[str], None]
 BUSY = 0.5
@@ -48,7 +50,7 @@ def run(given: argparse.Namespace) -> None:
     json_file = _target(given.json, (".json",))
     plot_file = _target(given.plot, PLOTS)
     if plot_file is not None and find_spec("matplotlib") is None:
-        _write("--plot: matplotlib is not installed (pip install matplotlib); no chart is drawn\n")
+        _write(f"--plot: matplotlib is not installed; no chart is drawn; {install_extra('bench')}\n")
         plot_file = None
     threads = given.threads or machine.cores()
     about, settings = machine.describe(), {"threads": threads, "rounds": given.rounds, "model": given.model}
@@ -153,7 +155,7 @@ def _installed(against: list[peers.Peer], wanted: list[Workload]) -> list[peers.
         if not missing:
             present.append(peer)
         elif any(workload.kind in peer.kinds for workload in wanted):
-            _write(f"{peer.name} is left out: not installed (pip install {' '.join(missing)})\n")
+            _write(f"{peer.name} is left out: {', '.join(missing)} is not installed: {install_extra('bench')}\n")
     return present
 
 
@@ -173,7 +175,7 @@ def _target(name: str | None, suffixes: tuple[str, ...]) -> Path | None:
     """The file to write, if it can be: found out before the work, not after it."""
     if name is None:
         return None
-    path = Path(name).expanduser()
+    path = as_path(name)
     if path.suffix not in suffixes:
         raise ValueError(f"{path} must end in {' or '.join(suffixes)}")
     if not path.parent.is_dir():

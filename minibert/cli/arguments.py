@@ -43,7 +43,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """
     parser, commands = make_parser()
     first = arguments[0] if arguments else ""
-    if first.startswith("-") and first not in ("-h", "--help", "--version") and {*arguments} & commands.keys():
+    if first.startswith("-") and first not in ("-h", "--help", "--version") and len(arguments) > 1:
         parser.error(f"{first} comes before the command; options come after it")
     args, unknown = parser.parse_known_args(arguments)
     if unknown:  # told by the command, since its --help is the one to look at

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from minibert.cli.arguments import make_parser
-from minibert.cli.parser import Parser, path
+from minibert.cli.parser import Parser, folder, model, path
 from minibert.cli.printing import print_text
 from minibert.models import MODELS
 
@@ -73,7 +73,7 @@ def _value(action: argparse.Action) -> _Value:
         return _Value(MODELS, folders=True, files=name == "V")
     if name == "RECIPE":
         return _Value(tuple(sorted(file.stem for file in _RECIPES.glob("*.toml"))), files=True)
-    return _Value(folders=name in _FOLDERS, files=action.type is path and name not in _FOLDERS)
+    return _Value(folders=name in _FOLDERS, files=action.type in (path, model, folder) and name not in _FOLDERS)
 
 
 def _short(text: str) -> str:

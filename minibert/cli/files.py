@@ -50,7 +50,7 @@ def tokenize(args: argparse.Namespace) -> int:
     texts = Texts(args, TEXTS_AT_ONCE)
     try:
         tokenizer = BertTokenizer.from_pretrained(args.model, **_source(args))
-    except CheckpointError as error:
+    except ValueError as error:
         raise CommandError(with_model_suggestion(str(error), args.model)) from error
 
     def item_of(line: Line) -> tuple[str, str | None]:

@@ -3,14 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from minibert.cli.errors import CommandError
-from minibert.cli.suggestions import did_you_mean, suggest_command
+from minibert.cli.suggestions import did_you_mean, suggest_choice, suggest_command
 
-__all__ = ["Parser", "count", "count_or_all", "count_or_zero", "make_command", "numbers", "path", "words"]
+__all__ = [
+    "Parser",
+    "bare_command",
+    "count",
+    "count_or_all",
+    "count_or_zero",
+    "folder",
+    "integer",
+    "make_command",
+    "model",
+    "numbers",
+    "path",
+    "rate",
+    "words",
+]
+
+FEW = 6
+"""Choices that are all listed in a message, also where one of them is suggested."""
 
 _Raw = argparse.RawDescriptionHelpFormatter
 
@@ -25,9 +43,9 @@ class Parser(argparse.ArgumentParser):
         if action.choices is None or value in action.choices:
             return
         known = list(map(str, action.choices))
-        near = suggest_command(value, known) if action.dest == "command" else did_you_mean(str(value), known)
-        choose = near or f" (choose from {', '.join(known)})"
-        raise argparse.ArgumentError(action, f"invalid choice: {value!r}{choose}")
+        near = suggest_command(value, known) if action.dest == "command" else suggest_choice(str(value), known)
+        listed = "" if near and len(known) > FEW else f" (choose from {', '.join(known)})"
+        raise argparse.ArgumentError(action, f"invalid choice: {value!r}{near}{listed}")
 
     def unrecognized(self, arguments: Sequence[str]) -> NoReturn:
         """Refuse arguments that no option takes.
@@ -109,9 +127,45 @@ def path(text: str) -> str:
         raise argparse.ArgumentTypeError("expected a path, got an empty text")
     try:
         as_path(text)
-    except ValueError as error:  # no such ~user
-        raise argparse.ArgumentTypeError(str(error)) from None
+    except ValueError:
+        user = text.split("/")[0]
+        raise argparse.ArgumentTypeError(f"{text}: there is no home folder {user} on this machine") from None
     return text
 
 
-Count = Callable[[str], int]
+def model(text: str) -> str:
+    """A folder, or a name on the hub."""
+    if match := re.fullmatch(r"https?://(?:www\.)?huggingface\.co/([^?#]+?)/?(?:(?:tree|blob|resolve)/.*)?", text):
+        raise argparse.ArgumentTypeError(f"{text} is a URL; expected the name alone: {match[1]}")
+    if re.match(r"[a-z][a-z0-9+.-]+://", text):
+        raise argparse.ArgumentTypeError(f"{text} is a URL; expected a folder, or a name on the Hugging Face hub")
+    return path(text)
+
+
+def folder(text: str) -> str:
+    """A folder, whether it exists or not."""
+    from minibert.paths import as_path
+
+    where = as_path(path(text))
+    if where.exists() and not where.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file; expected a folder")
+    return text
+
+
+def integer(text: str) -> int:
+    """An integer."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected an integer, got {text[:50]!r}") from None
+
+
+def rate(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, such as 5e13, got {text!r}")
+    return value

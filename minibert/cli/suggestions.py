@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from minibert.models import MODELS
+from minibert.paths import as_path
 
-__all__ = ["did_you_mean", "suggest_command", "with_model_suggestion"]
+__all__ = ["did_you_mean", "suggest_choice", "suggest_command", "with_model_suggestion"]
 
 # What other programs and libraries call the same thing.
 _OTHER_NAMES = {
@@ -36,13 +37,24 @@ _OTHER_NAMES = {
 }
 
 
-def did_you_mean(typed: str, known: Iterable[str]) -> str:
+def did_you_mean(typed: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
     """ "; did you mean X?" with the nearest of `known`; empty if nothing is near."""
     from difflib import get_close_matches  # after a mistake only: it takes longer to import than most commands to parse
 
     by_lower = {name.lower().replace("_", "-"): name for name in known}
-    near = get_close_matches(typed.lower().replace("_", "-"), by_lower, n=1, cutoff=0.6)
+    near = get_close_matches(typed.lower().replace("_", "-"), by_lower, n=1, cutoff=cutoff)
     return f"; did you mean {by_lower[near[0]]}?" if near else ""
+
+
+def suggest_choice(typed: str, known: Iterable[str]) -> str:
+    """The same for the value of an option. float64 is not what float16 was meant to be: digits must agree."""
+    if typed.lower() in ("gpu", "cuda:0") and "cuda" in known:
+        return "; did you mean cuda?"
+    return did_you_mean(typed, [name for name in known if _digits(name) == _digits(typed)])
+
+
+def _digits(text: str) -> str:
+    return "".join(filter(str.isdigit, text))
 
 
 def suggest_command(typed: str, commands: Iterable[str]) -> str:
@@ -58,8 +70,12 @@ def suggest_command(typed: str, commands: Iterable[str]) -> str:
 
 
 def with_model_suggestion(message: str, name: object) -> str:
-    """`message`, about a model that could not be loaded, with the bundled model that was probably meant."""
+    """`message`, about a model that could not be loaded, with what the program knows about the name."""
     typed = str(name)
-    if typed in MODELS or "/" in typed or not (near := did_you_mean(typed, MODELS)):
+    if typed.endswith((".txt", ".json", ".safetensors", ".bin")) and not as_path(typed).exists():
+        return f"there is no file {typed}"
+    if typed not in message:
+        return f"{typed}: {message}"
+    if typed in MODELS or "/" in typed or not (near := did_you_mean(typed, MODELS, cutoff=0.8)):
         return message
     return message + near

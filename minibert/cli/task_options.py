@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minibert.cli.parser import Parser, count, count_or_all, count_or_zero, make_command, path, words
+from minibert.cli.parser import Parser, count, count_or_all, count_or_zero, folder, make_command, model, path, words
 from minibert.models import MINI
 
 __all__ = ["add_commands", "add_hub"]
@@ -21,7 +21,7 @@ def add_commands(commands: Any) -> None:
 def add_hub(where: Any) -> None:
     """How names on the hub are read."""
     where.add_argument("--revision", help="branch, tag or commit on the hub")
-    where.add_argument("--cache-dir", type=path, metavar="DIR", help="where files from the hub are kept")
+    where.add_argument("--cache-dir", type=folder, metavar="DIR", help="where files from the hub are kept")
     where.add_argument("--offline", action="store_true", help="use what the cache has, download nothing")
 
 
@@ -29,7 +29,7 @@ def _model(parser: Parser, *, default: str = _MINI) -> None:
     """Where a model comes from, with the bundled one as the default; `default` describes it."""
     where = parser.add_argument_group("the model")
     about = f"a folder, or a name on the hub; without it, {default}"
-    where.add_argument("--model", "-m", type=path, default=MINI, help=about)
+    where.add_argument("--model", "-m", type=model, default=MINI, help=about)
     add_hub(where)
 
 
@@ -37,7 +37,7 @@ def _fine_tuned_model(parser: Parser, example: str) -> None:
     """The same for a task that the bundled model has no head for; `example` is a model on the hub that has."""
     where = parser.add_argument_group("the model")
     about = f"a folder, or a name on the hub, of a model that was fine-tuned for this, such as {example}"
-    where.add_argument("--model", "-m", type=path, help=about)
+    where.add_argument("--model", "-m", type=model, help=about)
     parser.set_defaults(example_model=example)
     add_hub(where)
 

@@ -48,7 +48,10 @@ def _pipeline(task: str, args: argparse.Namespace, **options: Any) -> Any:
             **({"truncation": True} if args.truncate else {}),
         )
     except CheckpointError as error:
-        raise CommandError(with_model_suggestion(str(error), args.model)) from error
+        example = (
+            f", such as {args.example_model}" if "no weights for" in str(error) and "example_model" in args else ""
+        )
+        raise CommandError(with_model_suggestion(str(error), args.model) + example) from error
     pipe.how_to_cut = "with --truncate" + (", or read in windows with --stride N" if task.startswith("token") else "")
     return pipe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from minibert.cli.parser import count, make_command, path
+from minibert.cli.parser import count, integer, make_command, model, path, rate
 from minibert.models import MINI
 
 __all__ = ["add_commands"]
@@ -59,7 +59,7 @@ def _evaluate(commands: Any) -> None:
         "minibert evaluate runs/mini/model --data book.txt",
     )
     what = f"a folder, or a name on the hub ({MINI})"
-    p.add_argument("model", nargs="?", type=path, default=MINI, metavar="MODEL", help=what)
+    p.add_argument("model", nargs="?", type=model, default=MINI, metavar="MODEL", help=what)
     kinds = "a folder that `minibert prepare` wrote; or text, a file or a folder"
     p.add_argument("--data", required=True, type=path, metavar="PATH", help=kinds)
     p.add_argument(
@@ -67,7 +67,7 @@ def _evaluate(commands: Any) -> None:
     )
     p.add_argument("--examples", type=count, metavar="N", help="how many examples (all)")
     p.add_argument("--batch-size", type=count, default=32, metavar="N", help="examples at once (32)")
-    p.add_argument("--seed", type=int, default=0, metavar="N", help="of the masks (0)")
+    p.add_argument("--seed", type=integer, default=0, metavar="N", help="of the masks (0)")
     p.add_argument("--whole-word-masking", action="store_true", help="mask whole words")
     p.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where to compute (cpu)")
     p.add_argument("--quiet", action="store_true", help="no progress on a terminal")
@@ -85,7 +85,7 @@ def _estimate(commands: Any) -> None:
     _folders(p)
     _settings(p)
     p.add_argument("--ranks", type=count, default=1, metavar="N", help="computers, or GPUs, that share the work (1)")
-    p.add_argument("--flops", type=float, metavar="X", help="what each of them reaches, in FLOP/s, such as 5e13")
+    p.add_argument("--flops", type=rate, metavar="X", help="what each of them reaches, in FLOP/s, such as 5e13")
     p.add_argument("--no-measure", action="store_true", help="time nothing on this machine")
 
 

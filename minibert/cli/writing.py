@@ -27,7 +27,7 @@ def check_target(name: StrPath, suffix: str) -> Path:
     path = as_path(name)
     try:
         if path.suffix != suffix:
-            raise CommandError(f"{path} must end in {suffix}")
+            raise CommandError(f"{path} must end in {suffix}, such as vectors{suffix}")
         if path.parent.exists() and not path.parent.is_dir():
             raise CommandError(f"cannot write {path}: there is no folder {path.parent}, it is a file")
         if not path.parent.is_dir():

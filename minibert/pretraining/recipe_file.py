@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tomllib
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -36,17 +37,19 @@ def read_recipe(name: StrPath, *, settings: Iterable[str] = ()) -> Recipe:
     Raises:
         RecipeError: no such file, no TOML, or a recipe that is not sound.
     """
-    path = as_path(name)
+    path, settings = as_path(name), list(settings)
     if not path.is_file() and str(name) in bundled():  # a folder may well bear the name of the recipe it came from
         path = _FOLDER / f"{name}.toml"
     try:
         values = tomllib.loads(decode(read_regular(path, LIMIT), path))
     except FileNotFoundError:
-        near = get_close_matches(str(name), bundled(), n=1, cutoff=0.5)
+        near = get_close_matches(str(name), bundled(), n=1, cutoff=0.6)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise RecipeError(
             f"there is no recipe {name}; expected a TOML file, or one of {', '.join(bundled())}{hint}"
         ) from None
+    except IsADirectoryError:
+        raise RecipeError(f"the recipe {path} is a folder; expected a TOML file") from None
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror or error}") from error
     except tomllib.TOMLDecodeError as error:
@@ -59,13 +62,24 @@ def read_recipe(name: StrPath, *, settings: Iterable[str] = ()) -> Recipe:
         what = "is not TOML" if "UTF-8" in reason else "cannot be read"
         raise RecipeError(f"the recipe {path} {what}: {told}") from error
     _absolute(values, path.parent)
+    changed = copy.deepcopy(values)
     for setting in settings:
-        _set(values, setting)
-    _absolute(values, Path.cwd())
+        _set(changed, setting)
+    _absolute(changed, Path.cwd())
     try:
-        return Recipe.from_dict(values)
+        return Recipe.from_dict(changed)
     except RecipeError as error:
-        raise RecipeError(f"recipe {path}: {error}") from error
+        if changed != values and _is_sound(values):  # the settings are at fault, not the file
+            raise RecipeError(f"recipe {name}, changed by {', '.join(settings)}: {error}") from error
+        raise RecipeError(f"recipe {name}: {error}") from error
+
+
+def _is_sound(values: dict[str, Any]) -> bool:
+    try:
+        Recipe.from_dict(values)
+    except RecipeError:
+        return False
+    return True
 
 
 def write_recipe(folder: Path, recipe: Recipe) -> None:
