@@ -56,8 +56,10 @@ class Repository:
 
     def fetch(self, files: Sequence[str]) -> Path:
         """The folder in the hub's cache that holds `files`, downloaded if need be; errors as in `hub.resolve`."""
-        from huggingface_hub import constants
-
+        try:
+            from huggingface_hub import constants
+        except ValueError as error:  # it reads numbers from the environment when it is imported
+            raise CheckpointError(f"an environment variable HF_... has a value that is no number: {error}") from error
         if self.where.local_files_only or constants.HF_HUB_OFFLINE:
             return self._from_cache(files, self._when_offline)
         try:

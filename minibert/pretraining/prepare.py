@@ -70,7 +70,7 @@ def prepare_corpus(
             raise CorpusError(f"no document is called {missing[0]!r}: nothing could be held out under this name")
         if not all(writer.documents or writer.open_documents for writer in writers.values()):
             where = ", ".join(map(str, corpus.paths))
-            if held_out and writers[HELD_OUT].documents:
+            if held_out and (writers[HELD_OUT].documents or writers[HELD_OUT].open_documents):
                 raise CorpusError(f"nothing to prepare: every document of {where} is held out")
             raise CorpusError(f"nothing to prepare: {where} has no text that can be used{corpus.reason()}")
         told = {part: writer.finish(skipped=corpus.skipped) for part, writer in writers.items()}
