@@ -48,8 +48,6 @@ def read_recipe(name: StrPath, *, settings: Iterable[str] = ()) -> Recipe:
         raise RecipeError(
             f"there is no recipe {name}; expected a TOML file, or one of {', '.join(bundled())}{hint}"
         ) from None
-    except IsADirectoryError:
-        raise RecipeError(f"the recipe {path} is a folder; expected a TOML file") from None
     except OSError as error:
         raise RecipeError(f"cannot read the recipe {path}: {error.strerror or error}") from error
     except tomllib.TOMLDecodeError as error:

@@ -97,7 +97,7 @@ CASES = {
     "prepare sub --out t.txt": "t.txt exists already",
     "vocabulary sub --cased --size x --out out": "--size: expected a number of at least 1",
     "estimate min": "did you mean mini?",
-    "estimate sub": "sub is a folder; expected a TOML file",
+    "estimate sub": "the recipe sub cannot be read: it is a folder",
     "estimate bad.toml": "bad.toml is not TOML",
     "estimate mini --set optimizer.lr=fast": "recipe mini, changed by optimizer.lr=fast: optimizer.lr must be a number",
     "estimate mini --flops fast": "--flops: expected a number above 0",
