@@ -43,6 +43,9 @@ oracle-explicit: $(ORACLE_VENV)/.oracle ## those about models once more, with ev
 bounds: $(VENV)/.test ## the kernels' tests with every array access checked, and with rubbish in new memory
 	MALLOC_PERTURB_=1 NUMBA_BOUNDSCHECK=1 NUMBA_CACHE_DIR=$$(mktemp -d) $(PY) $(PYTEST) tests/kernels --ignore tests/kernels/cuda tests/pretraining/test_pairs.py $(ARGS)
 
+doubling: $(VENV)/.test ## the table of how each entry's time grows when its texts do
+	$(PY) -m tests.doubling
+
 kills: $(VENV)/.test ## a pretraining run killed 100 times at random instants: it ends at the same bits
 	$(PY) -m tests.pretraining.kills --kills 100
 
@@ -121,4 +124,4 @@ $(ORACLE_VENV)/.oracle: pyproject.toml hatch_build.py | $(ORACLE_VENV)/.created
 	@$(ORACLE_VENV)/bin/python $(PIP_INSTALL) $(TORCH) -e '.[test,oracle]'
 	@touch $@
 
-.PHONY: help demo test lint types oracle oracle-explicit bounds budget kills cache-matrix save-kills notebooks wheel size import-time clean
+.PHONY: help demo test lint types oracle oracle-explicit bounds budget doubling kills cache-matrix save-kills notebooks wheel size import-time clean
