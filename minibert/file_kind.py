@@ -11,7 +11,7 @@ import re
 import zipfile
 from pathlib import Path
 
-__all__ = ["instead_of", "kind_of"]
+__all__ = ["instead_of", "kind_of", "kind_of_bytes", "what_to_do"]
 
 _MAGIC = (
     (b"version https://git-lfs", "lfs"),
@@ -59,22 +59,33 @@ def kind_of(path: Path) -> str | None:
     with path.open("rb") as file:
         head = file.read(512)
     size = path.stat().st_size
-    if not head:
-        return "empty"
-    for magic, kind in _MAGIC:
-        if head.startswith(magic):
-            return _archive(path) if kind == "zip" else kind
-    if head[257:262] == b"ustar":
-        return "tar"
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:64].lower()
-    if start.startswith((b"<!doctype html", b"<html", b"<head")):
-        return "html"
+    kind = kind_of_bytes(head)
+    if kind is not None:
+        return _archive(path) if kind == "zip" else kind
     length = int.from_bytes(head[:8], "little")
     if head[8:9] == b"{" and 2 <= length <= size - 8:
         return "safetensors"
     if size < 4096 and ((_ANSWERS.match(head) and b"\n" not in head.strip()) or _json_error(path)):
         return "answer"
     return None
+
+
+def kind_of_bytes(head: bytes) -> str | None:
+    """A key of the table above by the first bytes of a file alone, 512 of them or more; None if they are no sign."""
+    if not head:
+        return "empty"
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    if head[257:262] == b"ustar":
+        return "tar"
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:64].lower()
+    return "html" if start.startswith((b"<!doctype html", b"<html", b"<head")) else None
+
+
+def what_to_do(kind: str) -> str:
+    """"it is ...; what to do" for a kind of file."""
+    return _SAYS[kind]
 
 
 def _archive(path: Path) -> str:
@@ -105,4 +116,4 @@ def instead_of(path: Path, *expected: str) -> str | None:
         kind = kind_of(path)
     except OSError:
         return None
-    return None if kind is None or kind in expected else _SAYS[kind]
+    return None if kind is None or kind in expected else what_to_do(kind)

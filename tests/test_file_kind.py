@@ -48,7 +48,7 @@ KINDS: list[tuple[str | None, bytes]] = [
     ("answer", b"Access to model some/bert is restricted. You must be authenticated to access it."),
     ("answer", b'{"error": "Repository not found"}'),
     ("answer", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>"),
-    ("gzip", gzip.compress(b"{}")),
+    ("gzip", gzip.compress(b"{}", mtime=0)),
     ("bzip2", bz2.compress(b"{}")),
     ("xz", lzma.compress(b"{}")),
     ("tar", _tar()),
@@ -66,7 +66,7 @@ KINDS: list[tuple[str | None, bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(("kind", "content"), KINDS)
+@pytest.mark.parametrize(("kind", "content"), KINDS, ids=[f"{kind}-{n}" for n, (kind, _) in enumerate(KINDS)])
 def test_kinds(tmp_path: Path, kind: str | None, content: bytes) -> None:
     path = tmp_path / "file"
     path.write_bytes(content)

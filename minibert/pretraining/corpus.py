@@ -117,7 +117,7 @@ class Corpus:
             head = file.peek(1024)  # type: ignore[attr-defined] (all of them are buffered)
             format = format_of(path, head)
             if format == "text" and (kind := not_text(head)) is not None:
-                self.complain(f"{name} is not UTF-8 text: it is {kind}")
+                self.complain(f"{name} is not UTF-8 text: {kind}")
                 return
         yield from _READERS[format](file, name, self.complain)
 

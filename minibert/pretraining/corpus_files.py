@@ -12,6 +12,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from minibert.file_kind import kind_of_bytes, what_to_do
 from minibert.paths import StrPath, as_path
 from minibert.pretraining.compressed import stem
 from minibert.pretraining.errors import CorpusError, one_line
@@ -94,29 +95,24 @@ def format_of(path: Path, head: bytes) -> str:
 
 
 _FOREIGN = {
-    b"<!doctype html": "HTML",
-    b"<html": "HTML",
-    b"<doc id=": "WikiExtractor's markup",
-    b"version https://git-lfs": "a Git LFS pointer in the place of the file (git lfs pull fetches it)",
-    b"%pdf-": "a PDF",
-    b"{\\rtf": "RTF",
-    b"pk\x03\x04": "a zip archive (or a document of an office program)",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"\xff\xfe": "UTF-16 (convert it with iconv -f utf-16 -t utf-8)",
-    b"\xfe\xff": "UTF-16 (convert it with iconv -f utf-16 -t utf-8)",
+    b"<doc id=": "it has WikiExtractor's markup; keep what is between the <doc> tags",
+    b"%PDF-": "it is a PDF; extract its text first",
+    b"{\\rtf": "it is RTF; save it as plain text",
+    b"\xff\xfe": "it is UTF-16; convert it with iconv -f utf-16 -t utf-8",
+    b"\xfe\xff": "it is UTF-16; convert it with iconv -f utf-16 -t utf-8",
 }
 _INDEX = re.compile(rb"(?:\d+:\d+:[^\n]+\n){3}")  # offset:page:title, beside a dump in many streams
 
 
 def not_text(head: bytes) -> str | None:
     """What a file that is about to be read as text is instead, by its first bytes; None if it may be text."""
-    start = head if head[:2] in (b"\xff\xfe", b"\xfe\xff") else _begins(head).lower()
-    for magic, kind in _FOREIGN.items():
-        if start.startswith(magic):
-            return kind
-    if start[257:262] == b"ustar":
-        return "a tar archive"
-    return "the index of a dump" if _INDEX.match(head) else None
+    for magic, sentence in _FOREIGN.items():
+        if head.startswith(magic) or _begins(head).startswith(magic):
+            return sentence
+    if _INDEX.match(head):
+        return "it is the index of a dump"
+    kind = kind_of_bytes(head)
+    return None if kind in (None, "empty") else what_to_do(str(kind))
 
 
 def _begins(head: bytes) -> bytes:
