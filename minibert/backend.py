@@ -38,6 +38,8 @@ def is_array(x: Any) -> bool:
 def asarray(x: Any, *, dtype: str | None = None, like: Array | None = None) -> Array:
     """`x` as an array: arrays stay what and where they are, numbers and lists become NumPy's float32 or integers.
 
+    NumPy's numbers keep their dtype, in lists, too.
+
     Args:
         x: array, nested lists, number.
         dtype: name of the wanted dtype, e.g. "float64".
@@ -81,8 +83,14 @@ def _from_python(x: Any) -> np.ndarray:
 def _in_single_precision(x: Any) -> np.ndarray:
     """A bare Python float means "a real number", not "double precision": float32 is the default everywhere."""
     array = _from_python(x)
-    made_here = not isinstance(x, (np.ndarray, np.generic)) and not hasattr(x, "__array__")
-    return array.astype(np.float32) if made_here and array.dtype == np.float64 else array
+    return array.astype(np.float32) if array.dtype == np.float64 and not _has_dtype(x) else array
+
+
+def _has_dtype(x: Any) -> bool:
+    """Whether `x` is an array, one of NumPy's numbers, or a list with one of these somewhere inside."""
+    if isinstance(x, (list, tuple)):
+        return any(_has_dtype(item) for item in x)
+    return type(x) is not float and (hasattr(x, "dtype") or hasattr(x, "__array__"))
 
 
 def dtype_of(x: Array, name: Any) -> Any:
@@ -307,7 +315,7 @@ def _load_kernel(device: str, name: str) -> Kernel:
 
 def kernels_are_on() -> bool:
     """Whether large inputs run through kernels, in this thread and now."""
-    return bool(_switch.on.get())
+    return bool(_switch.on)
 
 
 def kernels_off(function: Any = None) -> Any:

@@ -58,6 +58,11 @@ def unlock(array: Array) -> None:
                     _make_writeable(member)
 
 
+def is_writeable(array: Array) -> bool:
+    """Whether nothing forbids to write into `array`: it is no NumPy array, or neither it nor its owner is locked."""
+    return all(member.flags.writeable for member in _with_owners(array))
+
+
 def _with_owners(array: Array) -> list[np.ndarray]:
     """The array, the array it is a view of, and so on to the one that owns the memory."""
     chain = []

@@ -43,6 +43,7 @@ class Parameter(Tensor):
     """A tensor that is learned."""
 
     __slots__ = ()
+    updated_in_place = True
 
     def __init__(self, *shape: int) -> None:
         super().__init__(np.broadcast_to(np.float32(0.0), shape), requires_grad=True)
@@ -75,6 +76,15 @@ class Module:
 
         def __call__(self, *args: Any, **kwargs: Any) -> Any:
             return self.forward(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        replaced = isinstance(vars(self).get(name), Parameter)
+        if replaced and value is not None and not isinstance(value, (Parameter, Module)):
+            raise ValueError(
+                f"{type(self).__name__}.{name} is a parameter: a {type(value).__name__} in its place would be neither "
+                f"trained nor saved. Set {name}.data, or change it in place under no_grad()"
+            )
+        object.__setattr__(self, name, value)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes."""

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import importlib
 import operator
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
-from minibert import backend
+from minibert import backend, guard
 from minibert.backend import Array
+from minibert.number_like import as_int, is_float
 
 if TYPE_CHECKING:
     from minibert.autograd import Tensor
@@ -26,18 +28,11 @@ class _Later:
     """`minibert.ops`, looked up at the first use: it is built on the engine, and the engine on this file."""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(importlib.import_module("minibert.ops"), name)
+        module = sys.modules.get("minibert.ops") or importlib.import_module("minibert.ops")
+        return getattr(module, name)
 
 
 ops = _Later()
-
-# What `array + tensor` means: NumPy asks here first, because the array stands on the left.
-_UFUNC_METHODS = {
-    "add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__", "divide": "__rtruediv__", "matmul":
-    "__rmatmul__", "power": "__rpow__",
-}  # fmt: skip
-_TRUTHS = {"greater", "greater_equal", "less", "less_equal", "isfinite", "isinf", "isnan", "signbit"}
-"""NumPy's functions to true and false, through which no gradient runs anyway."""
 
 
 class Operators:
@@ -46,7 +41,8 @@ class Operators:
     __slots__ = ()
 
     data: Array
-    requires_grad: bool
+    updated_in_place: ClassVar[bool] = False
+    """Whether `x += y` changes x itself, also where no gradient is wanted; so with parameters, which a model holds."""
 
     # --- arithmetic -------------------------------------------------------------------------------------------------
 
@@ -92,19 +88,51 @@ class Operators:
     def __neg__(self) -> Tensor:
         return ops.negative(self)
 
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """`array + tensor` is an op; `np.exp(tensor)` gives an array, unless that would lose a gradient silently."""
-        if method == "__call__" and ufunc.__name__ in _UFUNC_METHODS and not kwargs and inputs[1] is self:
-            return getattr(self, _UFUNC_METHODS[ufunc.__name__])(inputs[0])
-        if ufunc.__name__ not in _TRUTHS and any(getattr(x, "requires_grad", False) for x in inputs):
-            raise ValueError(
-                f"numpy.{ufunc.__name__} on a tensor that requires a gradient would lose it; "
-                "use the function of minibert.ops, or .numpy() if the gradient is not wanted"
-            )
-        plain = [x.data if isinstance(x, Operators) else x for x in inputs]
-        return getattr(ufunc, method)(*plain, **kwargs)
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        from minibert.numpy_functions import apply_ufunc
 
-    # --- comparisons: boolean arrays, off the tape; `==` means "the same tensor", as sets and keys need it ----------
+        return apply_ufunc(cast("Tensor", self), ufunc, method, inputs, options)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        from minibert.numpy_functions import apply_function
+
+        return apply_function(function, args, options)
+
+    # --- `x += y` -------------------------------------------------------------------------------------------------
+    # Under no_grad() what requires a gradient is changed in place; else the name is bound to another tensor.
+
+    def __iadd__(self, other: Any) -> Tensor:
+        return _updated(self, "+", ops.add, other)
+
+    def __isub__(self, other: Any) -> Tensor:
+        return _updated(self, "-", ops.subtract, other)
+
+    def __imul__(self, other: Any) -> Tensor:
+        return _updated(self, "*", ops.multiply, other)
+
+    def __itruediv__(self, other: Any) -> Tensor:
+        return _updated(self, "/", ops.divide, other)
+
+    def __ipow__(self, other: Any) -> Tensor:
+        return _updated(self, "**", ops.power, other)
+
+    def __imatmul__(self, other: Any) -> Tensor:
+        return _updated(self, "@", ops.matmul, other)
+
+    # --- comparisons: boolean arrays, off the tape ------------------------------------------------------------------
+    # Between two tensors `==` means "the same tensor", as sets, keys and lists need it.
+
+    def __eq__(self, other: Any) -> Any:
+        if isinstance(other, Operators):
+            return self is other
+        return _compare(operator.eq, self, other) if _is_comparable(other) else NotImplemented
+
+    def __ne__(self, other: Any) -> Any:
+        if isinstance(other, Operators):
+            return self is not other
+        return _compare(operator.ne, self, other) if _is_comparable(other) else NotImplemented
+
+    __hash__ = object.__hash__
 
     def __gt__(self, other: Any) -> Array:
         return _compare(operator.gt, self, other)
@@ -122,6 +150,25 @@ class Operators:
 
     def __getitem__(self, key: Any) -> Tensor:
         return ops.getitem(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(
+            "a tensor is not written element by element: write x.data[...] = value where no gradient runs through it, "
+            "or make another one with minibert.ops.where(mask, value, x)"
+        )
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(self.shape[0]))
+
+    def __contains__(self, number: Any) -> bool:
+        """Whether a number is among the elements."""
+        if isinstance(number, Operators):
+            number = number.data
+        if not isinstance(number, bool) and not is_float(number) and getattr(number, "shape", None) != ():
+            raise TypeError(f"`in` looks for a number among a tensor's elements, got {type(number).__name__}")
+        return bool(backend.namespace(self.data).any(self.data == number))
 
     def __len__(self) -> int:
         if not self.shape:
@@ -141,6 +188,7 @@ class Operators:
         if len(axes) < 2:
             given = axes[0] if axes else None
             return self.permute(*(range(self.ndim)[::-1] if given is None else given))
+        axes = tuple(as_int("an axis", a) for a in axes)
         if len(axes) > 2 or any(not -self.ndim <= a < self.ndim for a in axes):
             raise ValueError(f"transpose takes two axes of this tensor's {self.ndim}, or a tuple of all, got {axes}")
         order = list(range(self.ndim))
@@ -210,6 +258,7 @@ class Operators:
         """Where the maximum is along `axis` (if None, its number in reading order): an integer array, off the tape."""
         _must_be_none(None, out)
         xp = backend.namespace(self.data)
+        axis = None if axis is None else as_int("an axis", axis)
         return xp.asarray(xp.argmax(self.data, axis=axis, keepdims=keepdims))
 
     def abs(self) -> Tensor:
@@ -285,19 +334,63 @@ class Operators:
     def __int__(self) -> int:
         return int(self.item())
 
+    def __index__(self) -> int:
+        if self.shape or not backend.namespace(self.data).isdtype(self.data.dtype, "integral"):
+            raise TypeError(f"an index is an integer without axes, not a tensor of shape {self.shape} {self.dtype}")
+        return int(self.item())
+
+    def __format__(self, how: str) -> str:
+        if not how:
+            return str(self)
+        if self.size != 1:
+            raise TypeError(f"a tensor of shape {self.shape} is no number, and cannot be written as {how!r}")
+        return format(self.item(), how)
+
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ValueError(f"a tensor of shape {self.shape} is neither true nor false; try .numpy().any()")
         return bool(self.item())
 
     def __repr__(self) -> str:
+        wanted = cast("Tensor", self).requires_grad
         body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
-        return f"Tensor({body}, dtype={self.dtype}{', requires_grad=True' if self.requires_grad else ''})"
+        return f"Tensor({body}, dtype={self.dtype}{', requires_grad=True' if wanted else ''})"
 
 
 def _spread(lengths: tuple[Any, ...]) -> tuple[int, ...]:
     """What was given as f(2, 3), f((2, 3)) or f([2, 3])."""
-    return tuple(lengths[0]) if len(lengths) == 1 and isinstance(lengths[0], (tuple, list)) else lengths
+    if len(lengths) == 1 and isinstance(lengths[0], (tuple, list, range)):
+        lengths = tuple(lengths[0])
+    return tuple(n if type(n) is int else as_int("a length or axis", n) for n in lengths)
+
+
+def _updated(x: Any, sign: str, function: Callable[[Any, Any], Tensor], other: Any) -> Tensor:
+    """What `x sign= other` binds to the name x.
+
+    Raises:
+        ValueError: x is a leaf and the tape runs, or it would get another shape or dtype.
+    """
+    from minibert.autograd import is_grad_enabled  # built on this file
+
+    if not (x.requires_grad or x.updated_in_place) or (is_grad_enabled() and not x.is_leaf):
+        return function(x, other)
+    if is_grad_enabled() and x.requires_grad:
+        raise ValueError(
+            f"a leaf that requires a gradient cannot be changed in place while the tape runs: write `with no_grad(): "
+            f"x {sign}= ...`, or x = x {sign} ... for another tensor"
+        )
+    y = function(x, other)
+    if y.shape != x.shape or y.dtype != x.dtype:
+        raise ValueError(f"`{sign}=` would make a {y.shape} {y.dtype} of a tensor {x.shape} {x.dtype}")
+    if guard.is_writeable(x.data):
+        x.data[...] = y.data
+    else:
+        x.data = y.data  # a tape holds the old array, or it is another program's: its numbers stay
+    return x
+
+
+def _is_comparable(value: Any) -> bool:
+    return isinstance(value, (bool, list, tuple)) or is_float(value) or backend.is_array(value)
 
 
 def _compare(how: Callable[[Any, Any], Any], x: Any, y: Any) -> Array:

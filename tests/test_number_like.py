@@ -11,7 +11,7 @@ import pytest
 from minibert import Tensor
 from minibert.number_like import as_float, as_int, is_float, is_int
 
-INTEGERS = [3, np.int8(3), np.int64(3), np.uint32(3), np.array(3)]
+INTEGERS = [3, np.int8(3), np.int64(3), np.uint32(3), np.array(3), Tensor(np.array(3))]
 REALS = [0.5, np.float16(0.5), np.float32(0.5), np.float64(0.5), np.array(0.5), Tensor(np.array(0.5)), Fraction(1, 2)]
 NEITHER = [
     True, np.True_, np.array(True), "3", b"3", None, [3], (3,), np.array([3]), np.array([0.5]), 1j, np.complex64(1), {},
