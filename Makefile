@@ -31,7 +31,6 @@ lint: $(VENV)/.lint ## ruff
 
 types: $(VENV)/.lint ## mypy in strict mode over minibert/ and kernels/, and over a user's script
 	$(VENV)/bin/mypy
-	$(PY) -m tests.typing.check
 
 oracle: $(ORACLE_VENV)/.oracle ## the tests against torch, transformers, tokenizers and onnxruntime
 	MINIBERT_KERNELS=always $(ORACLE_VENV)/bin/python $(PYTEST) -m oracle $(ARGS)

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from os import PathLike
-from typing import TYPE_CHECKING, Any, ClassVar, Self, Unpack
+from typing import Any, Self, Unpack
 
 from minibert import backend, ops
-from minibert.arguments import check_arguments
 from minibert.autograd import Tensor, is_grad_enabled
 from minibert.backend import Array
 from minibert.config import BertConfig
@@ -22,6 +21,7 @@ from minibert.fusing import own_ops, plain
 from minibert.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from minibert.outputs import BertModelOutput
 from minibert.packing import ModelInputs, PackedBatch, pack
+from minibert.pretrained import BertPreTrainedModel as BertPreTrainedModel  # part of this module too
 
 
 class BertEmbeddings(Module):
@@ -236,64 +236,6 @@ class BertPooler(Module):
     def forward(self, first: Tensor) -> Tensor:
         """(B, H) to (B, H)."""
         return ops.tanh(self.dense(first))
-
-
-class BertPreTrainedModel(Module):
-    """What all BERT models share: a configuration, and the ways from and to disk."""
-
-    base_model_prefix: ClassVar[str] = "bert"
-    """Name under which models with a head keep the `BertModel`."""
-
-    def __init__(self, config: BertConfig) -> None:
-        if not isinstance(config, BertConfig):
-            raise ValueError(
-                f"{type(self).__name__} is made of a BertConfig, got a {type(config).__name__}; a published model is "
-                f"loaded with {type(self).__name__}.from_pretrained(folder or name)"
-            )
-        config.validate()
-        self.config = config
-
-    if not TYPE_CHECKING:  # for type checkers, `Module` says what a call is
-
-        def __call__(self, *args: Any, return_dict: bool | None = None, **inputs: Any) -> Any:
-            """What `forward` returns; as a plain tuple with `return_dict=False`, or where the configuration says so.
-
-            Raises:
-                ArgumentError: more than input_ids by position, or a name that `forward` does not have.
-            """
-            check_arguments(self, args, inputs)
-            out = super().__call__(*args, **inputs)
-            return out if (self.config.return_dict if return_dict is None else return_dict) else out.to_tuple()
-
-    @classmethod
-    def from_pretrained(cls, name_or_folder: str | PathLike[str], **options: Any) -> Self:
-        """A published model, from a folder or by its name on the hub, in evaluation mode.
-
-        Args:
-            name_or_folder: a folder with config.json and weights, or a name such as "bert-base-cased".
-            options: see `minibert.checkpoint.load_model`: dtype, revision, cache_dir, local_files_only, and any value
-                of the configuration (such as num_labels=3).
-
-        Raises:
-            ValueError: nothing there, not readable, or weights that do not fit the configuration.
-        """
-        from minibert.checkpoint import load_model
-
-        return load_model(cls, name_or_folder, **options)
-
-    def save_pretrained(self, folder: str | PathLike[str], **options: Any) -> None:
-        """Write config.json and model.safetensors, which `from_pretrained` and other BERT libraries read.
-
-        Args:
-            folder: made if it does not exist.
-            options: see `minibert.checkpoint.save_model`: dtype, max_shard_size.
-
-        Raises:
-            ValueError: the folder cannot be written.
-        """
-        from minibert.checkpoint import save_model
-
-        save_model(self, folder, **options)
 
 
 class Encoded:

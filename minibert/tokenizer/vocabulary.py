@@ -116,7 +116,8 @@ class Vocabulary:
     def add_tokens(
         self, new_tokens: str | AddedToken | Sequence[str | AddedToken], special_tokens: bool = False
     ) -> int:
-        """Adds tokens that are never split; returns how many are new. The model's embeddings must grow with them.
+        """Adds tokens that are never split; returns how many are new. The model's embeddings must grow
+        with them: `model.resize_token_embeddings(len(tokenizer))`.
 
         A plain string that is not special is looked for in the normalised text, so that an uncased tokenizer finds
         "NewTok" in any case. An empty string adds nothing.

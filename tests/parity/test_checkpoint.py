@@ -136,6 +136,37 @@ def test_what_is_saved_here_loads_in_transformers(tmp_path: Path, name: str, lim
     _agree(ours, theirs, name)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("name", ["BertForMaskedLM", "BertForPreTraining", "BertForSequenceClassification"])
+def test_another_size_of_the_vocabulary_both_ways(tmp_path: Path, name: str, tied: bool) -> None:
+    theirs = _theirs(name, tie_word_embeddings=tied)
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = getattr(minibert, name).from_pretrained(tmp_path / "theirs")
+    ours.resize_token_embeddings(103)
+    ours.save_pretrained(tmp_path / "ours")
+    resized, complaints = _load_theirs(name, tmp_path / "ours")
+    assert complaints == []
+    assert resized.config.vocab_size == 103
+    _agree(ours, resized, name)
+    theirs.resize_token_embeddings(103)
+    theirs.save_pretrained(tmp_path / "theirs")
+    _agree(getattr(minibert, name).from_pretrained(tmp_path / "theirs"), theirs, name)
+
+
+def test_configurations_both_ways(tmp_path: Path) -> None:
+    labels = {0: "no", 1: "yes", 2: "perhaps"}
+    ours = minibert.BertConfig(vocab_size=99, id2label=labels, classifier_dropout=0.25, hidden_act="quick_gelu")
+    ours.to_json_file(tmp_path / "config.json")
+    theirs = transformers.BertConfig.from_json_file(tmp_path / "config.json")
+    assert (theirs.vocab_size, theirs.classifier_dropout, theirs.hidden_act) == (99, 0.25, "quick_gelu")
+    assert theirs.id2label == labels
+    assert minibert.BertConfig(**theirs.to_dict()).to_diff_dict().items() >= ours.to_diff_dict().items()
+    theirs.save_pretrained(tmp_path)
+    assert minibert.BertConfig.from_pretrained(tmp_path).id2label == labels
+    for usual, default in minibert.BertConfig().to_dict().items():
+        assert getattr(transformers.BertConfig(), usual) == default or usual in ("id2label", "label2id")
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_other_precisions_both_ways(tmp_path: Path, dtype: str) -> None:
     theirs = _theirs("BertForMaskedLM").to(getattr(torch, dtype))
