@@ -124,7 +124,7 @@ class BertPreTrainedModel(Module):
     ) -> Embedding:
         """Let the vocabulary have another size, as after `tokenizer.add_tokens`; usually `len(tokenizer)`.
 
-        Rows that remain keep their values. New ones are the mean of the old rows, so that the probabilities of old words
+        Rows that remain keep their values. New ones are the mean of the old rows, so that old words' probabilities
         hardly change (Hewitt, "Initializing New Word Embeddings for Pretrained Language Models", 2021), or with
         mean_resizing=False drawn as in a new model. The decoder of a masked-language-model head follows: tied it
         stays tied, untied its rows are made in the same way; its bias grows by the mean of its values, or by zeros.
