@@ -254,8 +254,8 @@ class BertTokenizer(Vocabulary):
         padding_side: str | None = None,
         truncation_side: str | None = None,
         return_tensors: str | None = None,
-        return_token_type_ids: bool = True,
-        return_attention_mask: bool = True,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
         return_overflowing_tokens: bool = False,
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
@@ -274,6 +274,7 @@ class BertTokenizer(Vocabulary):
             return_overflowing_tokens: give the windows that do not fit as further rows;
                 `overflow_to_sample_mapping` then says which sample a row belongs to.
             return_tensors: None for lists, "np" for int64 arrays (B, S).
+            return_token_type_ids, return_attention_mask: None means that they are returned.
 
         Returns:
             A `BatchEncoding` with input_ids, token_type_ids, attention_mask, and as asked special_tokens_mask,
@@ -301,9 +302,9 @@ class BertTokenizer(Vocabulary):
             rows = [row.padded(length, pad_id, type_id, options.padding_side) for row in rows]
 
         data: dict[str, Any] = {"input_ids": [row.ids for row in rows]}
-        if return_token_type_ids:
+        if return_token_type_ids is None or return_token_type_ids:
             data["token_type_ids"] = [row.type_ids for row in rows]
-        if return_attention_mask:
+        if return_attention_mask is None or return_attention_mask:
             data["attention_mask"] = [row.attention_mask for row in rows]
         if return_special_tokens_mask:
             data["special_tokens_mask"] = [row.special_tokens_mask for row in rows]
@@ -341,7 +342,8 @@ class BertTokenizer(Vocabulary):
 
     def encode(self, text: Any, text_pair: Any = None, **options: Any) -> list[int]:
         """`input_ids` of a text or pair; options as for a call."""
-        ids: list[int] = self(text, text_pair, **options)["input_ids"]
+        only_ids = {"return_token_type_ids": False, "return_attention_mask": False}
+        ids: list[int] = self(text, text_pair, **(only_ids | options))["input_ids"]
         return ids
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
+
 from minibert.number_like import as_float, as_int, is_float, is_int
 from minibert.tokenizer.encoding import STRATEGIES
 
@@ -125,7 +127,7 @@ def check_side(name: str, side: Any) -> str:
 
 
 def _choice(name: str, value: Any, meanings: dict[Any, str], choices: Sequence[str]) -> str:
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool | np.bool_) or value is None:
         if value in meanings:
             return meanings[value]
     elif isinstance(value, str) and value in choices:

@@ -27,10 +27,11 @@ def pad_rows(given: Any, options: Options, fill: Mapping[str, Any], with_mask: b
         raise ValueError("pad needs 'input_ids': give what the tokenizer returned, or a list of it")
     lists = {name: _plain(value) for name, value in given.items()}
     ids = lists["input_ids"]
-    single = bool(ids) and not isinstance(ids[0], list)
+    single = isinstance(ids, list) and bool(ids) and not isinstance(ids[0], list | tuple)
     if single:
         lists = {name: [value] for name, value in lists.items()}
     rows = lists["input_ids"]
+    _check_rows(lists, fill)
     if with_mask and "attention_mask" not in lists:
         lists["attention_mask"] = [[1] * len(row) for row in rows]
 
@@ -42,6 +43,17 @@ def pad_rows(given: Any, options: Options, fill: Mapping[str, Any], with_mask: b
         for name, values in lists.items()
     }
     return BatchEncoding({name: values[0] for name, values in padded.items()} if single else padded)
+
+
+def _check_rows(lists: Mapping[str, Any], fill: Mapping[str, Any]) -> None:
+    """Raises ValueError where what is to be padded are no lists, or not as long as the row's input_ids."""
+    rows = lists["input_ids"]
+    for name in ("input_ids", *sorted(lists.keys() & (_FILL | dict(fill)).keys())):
+        values = lists[name]
+        if not isinstance(values, list) or not all(isinstance(row, list | tuple) for row in values):
+            raise ValueError(f"pad takes {name!r} as a list of integers, or as a list of such lists")
+        if [len(row) for row in values] != [len(row) for row in rows]:
+            raise ValueError(f"the rows of {name!r} are not as long as those of 'input_ids'")
 
 
 def _filled(name: str, row: list[Any], length: int | None, side: str, fill: Mapping[str, Any]) -> list[Any]:

@@ -36,6 +36,7 @@ class Vocabulary:
     bos_token_id = AbsentToken()
     eos_token_id = AbsentToken()
 
+    SPECIAL_TOKENS_ATTRIBUTES = SPECIAL_NAMES
     clean_up_tokenization_spaces: bool = False  # the default of `decode`
 
     def __init__(
@@ -336,6 +337,11 @@ class Vocabulary:
     ) -> list[str]:
         """`decode` for each row."""
         return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in sequences]
+
+    @staticmethod
+    def clean_up_tokenization(text: str) -> str:
+        """A text without the spaces before punctuation and in contractions."""
+        return decoding.clean_up(text)
 
     def convert_tokens_to_string(self, tokens: Iterable[str]) -> str:
         """The text of tokens: ["he", "##llo", "."] -> "hello."."""

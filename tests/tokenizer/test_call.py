@@ -214,6 +214,22 @@ def test_wrong_input_is_one_clear_value_error(
     assert "\n" not in str(caught.value)
 
 
+def test_options_that_numpy_computed_and_options_left_open(uncased: BertTokenizer) -> None:
+    want = uncased(["the fox", "a"], padding=True)
+    got = uncased(["the fox", "a"], padding=np.True_, return_token_type_ids=None, return_attention_mask=None)
+    assert got == want
+    assert uncased(np.str_("the fox")) == uncased("the fox")
+
+
+@pytest.mark.parametrize(
+    "rows", [{"input_ids": [[1], 5]}, {"input_ids": 5}, {"input_ids": [[1], [1, 2]], "attention_mask": [[1]]},
+             {"input_ids": [1, 2], "token_type_ids": [0]}],
+)  # fmt: skip
+def test_rows_that_cannot_be_padded(uncased: BertTokenizer, rows: Any) -> None:
+    with pytest.raises(ValueError, match="input_ids"):
+        uncased.pad(rows)
+
+
 def test_too_long_for_the_model_warns_once() -> None:
     tokenizer = BertTokenizer(["[UNK]", "a"], model_max_length=4)
     with warnings.catch_warnings():
