@@ -114,7 +114,7 @@ class Corpus:
         """The documents of one file, by the reader of its format."""
         format: str = self.format
         if format == "auto":
-            head = file.peek(1024)  # type: ignore[attr-defined] (all of them are buffered)
+            head = file.peek(1024)  # type: ignore[attr-defined]  # all of them are buffered
             format = format_of(path, head)
             if format == "text" and (kind := not_text(head)) is not None:
                 self.complain(f"{name} is not UTF-8 text: {kind}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from bisect import bisect_right
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minibert.heads.pretraining import NextSentence
+from minibert.number_like import as_float, as_int
+from minibert.paths import StrPath, as_path
 from minibert.pretraining.draws import permuted
 from minibert.pretraining.errors import DataError, one_line
 from minibert.pretraining.masking import Masking, continuations
@@ -65,7 +66,7 @@ class PretrainingData:
 
     def __init__(
         self,
-        folder: str | Path,
+        folder: StrPath,
         *,
         max_length: int,
         seed: int,
@@ -75,7 +76,10 @@ class PretrainingData:
         next_sentence: bool = True,
         verify: bool = True,
     ) -> None:
-        self.folder = Path(folder).expanduser()
+        max_length, seed = as_int("max_length", max_length), as_int("a seed", seed)
+        short_sequence_probability = as_float("short_sequence_probability", short_sequence_probability)
+        masking_probability = as_float("masking_probability", masking_probability)
+        self.folder = as_path(folder)
         told = read_index(self.folder)
         self.about: dict[str, Any] = told
         self.documents, self.tokens = int(told["documents"]), int(told["tokens"])
@@ -112,6 +116,7 @@ class PretrainingData:
         Raises:
             DataError: a number outside 0..2**32 - 1.
         """
+        number = as_int("the number of an epoch", number)
         if not 0 <= number < 2**32:
             raise DataError(f"epochs are numbered from 0 to 2**32 - 1, got {number}")
         if self._epoch is None or self._epoch.number != number:

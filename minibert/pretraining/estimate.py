@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from minibert.backend import get_float32_matmul_precision, set_float32_matmul_pr
 from minibert.config import BertConfig
 from minibert.heads import BertForPreTraining
 from minibert.nn import skip_init
+from minibert.paths import as_path
 from minibert.pretraining.progress import duration
 from minibert.pretraining.recipe import Phase, Recipe, RecipeError
 from minibert.pretraining.step import make_optimizer, training_step
@@ -180,7 +180,7 @@ def _of_data(recipe: Recipe) -> tuple[int, int | None]:
     if folder is not None:
         from minibert.pretraining.shards import read_index
 
-        told = read_index(Path(folder))
+        told = read_index(as_path(folder))
         return int(told["vocabulary_size"]), int(told["tokens"])
     if recipe.data.vocabulary_size is None:
         raise RecipeError(

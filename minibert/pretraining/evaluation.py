@@ -15,6 +15,7 @@ import numpy as np
 from minibert.autograd import no_grad
 from minibert.backend import Array, namespace
 from minibert.heads import BertForPreTraining
+from minibert.number_like import as_int
 from minibert.ops import IGNORE_INDEX
 from minibert.pretraining.feed import Data
 from minibert.pretraining.step import next_sentence_loss
@@ -69,6 +70,8 @@ def evaluate(
     Raises:
         ValueError: no examples, or none with a masked word.
     """
+    batch_size = as_int("batch_size", batch_size, least=1)
+    examples = None if examples is None else as_int("examples", examples)
     source = data.epoch(epoch)
     total = len(source) if examples is None else min(examples, len(source))
     training, counts = model.training, np.zeros(5)  # top 1, top 5, loss, sentences right, loss of sentences

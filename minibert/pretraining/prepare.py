@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from minibert.number_like import as_int
+from minibert.paths import StrPath, as_path
 from minibert.pretraining.corpus import Corpus, named
 from minibert.pretraining.errors import CorpusError, MissingLibrary
 from minibert.pretraining.shards import SHARD_TOKENS, ShardWriter, new_folder
@@ -21,7 +22,7 @@ TRAIN, HELD_OUT = "train", "held-out"
 def prepare_corpus(
     corpus: Corpus,
     tokenizer: BertTokenizer,
-    folder: str | Path,
+    folder: StrPath,
     *,
     held_out: Sequence[str] = (),
     shard_tokens: int = SHARD_TOKENS,
@@ -48,7 +49,8 @@ def prepare_corpus(
             that could not be read.
         DataError: the folder exists or cannot be written.
     """
-    with new_folder(Path(folder).expanduser()) as hidden:
+    shard_tokens = as_int("shard_tokens", shard_tokens, least=1)
+    with new_folder(as_path(folder)) as hidden:
         parts = (TRAIN, HELD_OUT) if held_out else (TRAIN,)
         folders = {part: hidden / part if held_out else hidden for part in parts}
         for path in folders.values():

@@ -27,6 +27,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from minibert.backend import MATMUL_PRECISIONS
 from minibert.config import BertConfig
+from minibert.number_like import is_float, is_int
 
 __all__ = [
     "DataPart", "OptimizerPart", "Phase", "Recipe", "RecipeError", "SchedulePart", "StartPart", "differences",
@@ -352,8 +353,10 @@ def _value(hint: Any, value: Any, name: str) -> Any:
             raise RecipeError(f"{name} must be a list{'' if inner[-1] is ... else f' of {len(inner)}'}, got {value!r}")
         return tuple(_value(inner[0], one, name) for one in value)
     plain = get_origin(hint) or hint
-    if plain is float and isinstance(value, int) and not isinstance(value, bool):
+    if plain is float and is_float(value):
         return float(value)
+    if plain is int and is_int(value):
+        return int(value)
     if not isinstance(value, plain) or (isinstance(value, bool) and plain is not bool):
         raise RecipeError(f"{name} must be {_CALLED[plain]}, got {value!r}")
     return dict(value) if plain is dict else value

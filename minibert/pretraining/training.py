@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from minibert.paths import StrPath, as_path
 from minibert.pretraining import state as saving
 from minibert.pretraining.compute import Compute
 from minibert.pretraining.progress import Progress
@@ -33,7 +34,7 @@ __all__ = ["Outcome", "open_data", "pretrain", "resume"]
 
 def pretrain(
     recipe: Recipe,
-    run: Path,
+    run: StrPath,
     *,
     device: str | None = None,
     precision: str | None = None,
@@ -51,6 +52,7 @@ def pretrain(
         RunError: the folder holds a run already, cannot be written, or a state cannot be saved.
         ValueError: data that is not sound; a gradient that is not finite.
     """
+    run = as_path(run)
     compute = Compute.chosen(device, precision)
     if recipe.data.folder is None:
         raise RecipeError("the recipe names no data: set data.folder (--data FOLDER, what `minibert prepare` wrote)")
@@ -70,7 +72,7 @@ def pretrain(
 
 
 def resume(
-    run: Path,
+    run: StrPath,
     *,
     data: str | None = None,
     held_out: str | None = None,
@@ -89,6 +91,7 @@ def resume(
         RunError: no run there, a damaged state, a recipe or data that are not those of the state, another process that
             is at it; and as `pretrain`. States are as they were then.
     """
+    run = as_path(run)
     if not (run / "recipe.toml").is_file():
         raise RunError(f"{run} is no run: it has no recipe.toml; begin one with `minibert pretrain`")
     recipe = read_recipe(run / "recipe.toml")
@@ -120,7 +123,8 @@ def _check_free(run: Path) -> None:
 
 def _wherever(part: DataPart) -> DataPart:
     """With folders that are the same ones wherever the run is gone on with."""
-    folder, held_out = (None if name is None else str(Path(name).absolute()) for name in (part.folder, part.held_out))
+    given = part.folder, part.held_out
+    folder, held_out = (None if name is None else str(as_path(name).absolute()) for name in given)
     return replace(part, folder=folder, held_out=held_out)
 
 

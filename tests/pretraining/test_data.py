@@ -33,6 +33,20 @@ def data(folder: Path, *, max_length: int = 128, seed: int = 11, **options: Any)
     return PretrainingData(folder, max_length=max_length, seed=seed, **options)
 
 
+def test_numbers_may_be_numpys(folder: Path) -> None:
+    plain = data(folder)
+    made = PretrainingData(
+        str(folder), max_length=np.int64(128), seed=np.uint64(11), short_sequence_probability=np.float64(0.1),
+        masking_probability=np.float64(0.15),
+    )  # fmt: skip
+    batches = plain.epoch(0).batch(0, 4), made.epoch(np.int32(0)).batch(0, 4)
+    for one, other in zip(*(batch.values() for batch in batches), strict=True):
+        np.testing.assert_array_equal(one, other)
+    for wrong in ({"max_length": 12.5}, {"seed": True}, {"masking_probability": "0.15"}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong)).removeprefix('a ')} must be"):
+            data(folder, **wrong)
+
+
 def test_statistics_of_200_000_examples(folder: Path) -> None:
     made = data(folder)
     count: Counter[str] = Counter()
