@@ -159,13 +159,14 @@ def integers(x: Any, name: str) -> np.ndarray:
     """
     if isinstance(x, Tensor):
         x = x.data
-    array = _rectangle(x, name)
+    array = rectangle(x, name)
     if array.dtype.kind not in "iu":
         raise ValueError(f"{name} must be integers, got {array.dtype}")
     return array
 
 
-def _rectangle(x: Any, name: str) -> np.ndarray:
+def rectangle(x: Any, name: str) -> np.ndarray:
+    """`x` as a NumPy array; ValueError if its rows have different lengths."""
     try:
         return backend.to_numpy(x) if backend.is_array(x) else np.asarray(x)
     except ValueError:
@@ -195,7 +196,7 @@ def _mask(attention_mask: Any, shape: tuple[int, int]) -> np.ndarray:
         return np.ones(shape, bool)
     if isinstance(attention_mask, Tensor):
         attention_mask = attention_mask.data
-    mask = _rectangle(attention_mask, "attention_mask")
+    mask = rectangle(attention_mask, "attention_mask")
     if mask.shape != shape:
         raise ValueError(f"attention_mask has shape {mask.shape}, the batch {shape}; they must be equal")
     if mask.dtype.kind not in "biuf" or not np.isin(mask, (0, 1)).all():

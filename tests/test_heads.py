@@ -17,6 +17,7 @@ from minibert import (
     BertForTokenClassification,
     BertModel,
     NextSentence,
+    Tensor,
 )
 from tests import reference, tiny
 
@@ -162,6 +163,45 @@ def test_outputs_answer_three_ways() -> None:
     assert out[:2] == (out.loss, out.logits)
     with pytest.raises(KeyError, match="it has loss, logits"):
         out["words"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "labels", "message"),
+    [
+        ({"num_labels": 3}, [0.5, 1.0], r"labels \(real numbers mean several labels at once\) has shape \(2,\)"),
+        ({"num_labels": 3}, [[0, 1, 5.0], [0, 0, 1]], "must lie in 0..1"),
+        ({"num_labels": 3}, [0, 3], "3"),
+        ({"num_labels": 3}, [[0], [1, 2]], "rows of different lengths"),
+        ({"num_labels": 3}, ["a", "b"], "labels must be numbers, got <U1"),
+        ({"num_labels": 1}, [0.5, float("nan")], "labels of a regression must be finite"),
+        ({"num_labels": 1, "problem_type": "single_label_classification"}, [0, 0], "of a single label is 0 whatever"),
+    ],
+)
+def test_labels_that_mean_nothing(changes: dict[str, Any], labels: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tiny.model(BertForSequenceClassification, **changes)([[1, 2], [3, 4]], labels=labels)
+
+
+def test_labels_in_every_form() -> None:
+    ids = [[1, 2], [3, 4]]
+    classes = tiny.model(BertForSequenceClassification, num_labels=3)
+    expected = classes(ids, labels=[0, 2]).loss.item()
+    for labels in (np.uint8([0, 2]), np.array([[0], [2]]), Tensor(np.array([0, 2])), [np.int64(0), np.int8(2)]):
+        assert classes(ids, labels=labels).loss.item() == expected
+    several = classes(ids, labels=[[0.0, 1.0, 1.0], [1.0, 0.0, 0.0]]).loss.item()
+    assert classes(ids, labels=[[False, True, True], [True, False, False]]).loss.item() == several
+    yes_or_no = tiny.model(BertForSequenceClassification, num_labels=2)
+    assert yes_or_no(ids, labels=[True, False]).loss.item() == yes_or_no(ids, labels=[1, 0]).loss.item()
+
+
+@pytest.mark.parametrize("head", [BertForSequenceClassification, BertForTokenClassification])
+def test_more_names_than_the_classifier_has_labels(head: Any) -> None:
+    model = tiny.model(head, num_labels=3)
+    model.config.id2label = {0: "no", 1: "yes", 2: "perhaps"}
+    model([[1, 2]])
+    model.config.num_labels = 4
+    with pytest.raises(ValueError, match="the classifier has 3 labels and the configuration now names 4"):
+        model([[1, 2]])
 
 
 # --- where the padding is ---------------------------------------------------------------------------------------------

@@ -182,7 +182,8 @@ def _plan_for(
     if not plan.names.filled:
         few = ", ".join(plan.names.unexpected[:4])
         raise CheckpointError(
-            f"{folder}: none of its {len(weights)} tensors belongs to {cls.__name__}; it has {few}, ..."
+            f"{folder}: none of its {len(weights)} tensors belongs to {cls.__name__}; it has {few}, ...; is it of "
+            "another architecture? minibert reads BERT only"
         )
     return model, plan
 

@@ -76,7 +76,13 @@ class Repository:
         for name in chosen[1:]:
             self._download(name, commit)
         for name in chosen:
-            for shard in _shards(folder / name) if name.endswith(".index.json") else ():
+            shards = _shards(folder / name) if name.endswith(".index.json") else []
+            if lacking := sorted(set(shards) - set(available)):
+                raise CheckpointError(
+                    f"{self} on the hub lacks {len(lacking)} of the {len(shards)} shards that its {name} names: "
+                    f"{some(lacking)}; its upload is incomplete, use another revision"
+                )
+            for shard in shards:
                 self._download(shard, commit)
         return folder
 

@@ -10,7 +10,7 @@ from minibert import backend, ops
 from minibert.autograd import Tensor
 from minibert.bert import BertModel, BertPreTrainedModel
 from minibert.config import BertConfig
-from minibert.heads.labels import sequence_loss, shaped
+from minibert.heads.labels import check_label_count, numbers, sequence_loss, shaped
 from minibert.nn import Dropout, Linear
 from minibert.ops import IGNORE_INDEX
 from minibert.outputs import LogitsOutput, QuestionAnsweringOutput
@@ -45,6 +45,7 @@ class BertForSequenceClassification(BertPreTrainedModel):
         Raises:
             ValueError: as `BertModel`; labels that do not fit.
         """
+        check_label_count(self.config, self.classifier)
         encoded = self.bert.encode(input_ids, **inputs)
         logits: Tensor = self.classifier(self.dropout(self.bert.pool(encoded)))  # (B, num_labels)
         return LogitsOutput(self._loss(logits, labels), logits, **encoded.extras)
@@ -52,21 +53,35 @@ class BertForSequenceClassification(BertPreTrainedModel):
     def _loss(self, logits: Tensor, labels: Any) -> Any:
         if labels is None:
             return None
-        y = np.asarray(labels.data if isinstance(labels, Tensor) else labels)
-        problem = self.config.problem_type or self._infer_problem(y)
+        y = numbers(labels, "labels")
+        K = logits.shape[1]
+        problem = self.config.problem_type or _infer_problem(y, logits.shape)
         if problem == "single_label_classification":
-            return sequence_loss(logits, y)
+            if K == 1:
+                raise ValueError(
+                    "the cross-entropy of a single label is 0 whatever the weights are; with num_labels 1 set "
+                    'problem_type to "regression" or "multi_label_classification", or use num_labels=2'
+                )
+            return sequence_loss(logits, y.astype(np.int64) if y.dtype.kind == "b" else y)
         if problem == "multi_label_classification":
-            return ops.binary_cross_entropy(logits, shaped(y, logits.shape, "labels").astype(str(logits.dtype)))
+            y = shaped(y, logits.shape, "labels (real numbers mean several labels at once)")
+            if not ((y >= 0) & (y <= 1)).all():
+                raise ValueError("labels of several classes at once must lie in 0..1, 1 where a label applies")
+            return ops.binary_cross_entropy(logits, y.astype(str(logits.dtype)))
+        if not np.isfinite(y).all():
+            raise ValueError("labels of a regression must be finite numbers")
         difference = logits - Tensor(
             shaped(y.reshape(-1), (logits.size,), "labels").reshape(logits.shape), dtype=logits.dtype
         )
         return (difference * difference).mean()
 
-    def _infer_problem(self, y: np.ndarray) -> str:
-        if self.config.num_labels == 1:
-            return "regression"
-        return "single_label_classification" if y.dtype.kind in "iu" else "multi_label_classification"
+
+def _infer_problem(y: np.ndarray, shape: tuple[int, ...]) -> str:
+    """The problem that labels `y` for logits of this shape, (B, K), stand for."""
+    if shape[1] == 1:
+        return "regression"
+    numbered = y.dtype.kind in "iu" or (y.dtype.kind == "b" and y.shape != shape)
+    return "single_label_classification" if numbered else "multi_label_classification"
 
 
 class BertForTokenClassification(BertPreTrainedModel):
@@ -91,6 +106,7 @@ class BertForTokenClassification(BertPreTrainedModel):
         Raises:
             ValueError: as `BertModel`; labels that do not fit.
         """
+        check_label_count(self.config, self.classifier)
         encoded = self.bert.encode(input_ids, **inputs)
         batch = encoded.batch
         logits: Tensor = self.classifier(self.dropout(encoded.x))  # (T, num_labels)

@@ -55,6 +55,7 @@ def put(cache: Path, name: str, files: dict[str, str]) -> Path:
     (repository / "refs").mkdir(exist_ok=True)
     (repository / "refs" / "main").write_text(COMMIT)
     for file, content in files.items():
+        (snapshot / file).parent.mkdir(parents=True, exist_ok=True)
         (snapshot / file).write_text(content)
     return snapshot
 
@@ -172,6 +173,15 @@ FAILURES = [
         "hub could not be reached .ConnectionError: Name or service not known",
     ),
     (errors.HFValidationError("Repo id must ..."), "nor a possible hub name"),
+    (_http(errors.HfHubHTTPError, 403), "was refused by the hub .403.; check your login .* or pass token="),
+    (_http(errors.HfHubHTTPError, 407), "was refused by the hub .407.; the proxy wants a login"),
+    (_http(errors.HfHubHTTPError, 429), "was refused by the hub .429.; too many requests: wait"),
+    (_http(errors.HfHubHTTPError, 500), "the server has a fault: try again later"),
+    (ConnectionError("CERTIFICATE_VERIFY_FAILED"), "its TLS certificate is not trusted here: set SSL_CERT_FILE"),
+    (ConnectionError("Cannot connect to proxy."), "check the proxy .HTTPS_PROXY, NO_PROXY."),
+    (TimeoutError("The read operation timed out"), "did not answer in time: check the network and try again"),
+    (OSError(28, "No space left on device", "/cache/x"), "could not be stored in the hub's cache: .*; make room"),
+    (errors.EntryNotFoundError.__new__(errors.EntryNotFoundError), "is missing, though the repository lists it"),
 ]
 
 
@@ -184,6 +194,59 @@ def test_every_failure_is_one_clear_line(hub: Callable[..., Hub], error: Excepti
         resolve("owner/model", files=MODEL, revision="v2")
     assert "'owner/model'" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (["config.json", "tf_model.h5"], r"no weights .*found config\.json, tf_model\.h5; .*TensorFlow"),
+        (["README.md", "inner/config.json", "inner/model.safetensors"], "no weights .*pass subfolder='inner'"),
+        (["inner/config.json"], "no weights that minibert reads: expected .*, found no files at all"),
+    ],
+)
+def test_a_repository_without_weights(hub: Callable[..., Hub], files: list[str], message: str) -> None:
+    there = hub(dict.fromkeys(files, "{}"))
+    with pytest.raises(CheckpointError, match=message):
+        resolve("owner/model", files=MODEL)
+    assert there.downloaded == []
+
+
+def test_a_subfolder_of_a_repository(hub: Callable[..., Hub], cache: Path) -> None:
+    index = '{"weight_map": {"a": "model-00001-of-00001.safetensors"}}'
+    inner = {"config.json": "{}", "model.safetensors.index.json": index, "model-00001-of-00001.safetensors": ""}
+    there = hub({"config.json": "{}", "model.safetensors": "", **{f"a/b/{name}": text for name, text in inner.items()}})
+    folder = resolve("owner/model", files=MODEL, subfolder="a/b", force_download=True)
+    assert there.downloaded == [
+        ("a/b/config.json", None),
+        ("a/b/model.safetensors.index.json", COMMIT),
+        ("a/b/model-00001-of-00001.safetensors", COMMIT),
+    ]
+    assert {path.name for path in folder.iterdir()} == set(inner)
+    assert resolve("owner/model", files=MODEL, subfolder="a/b/", local_files_only=True) == folder
+    with pytest.raises(CheckpointError, match=r"\(subfolder 'c'\) on the hub: there is no such subfolder"):
+        resolve("owner/model", files=MODEL, subfolder="c")
+    with pytest.raises(CheckpointError, match="nor in the hub's cache"):
+        resolve("owner/model", files=MODEL, subfolder="c", local_files_only=True)
+    with pytest.raises(CheckpointError, match="nothing may be downloaded"):
+        resolve("owner/model", files=MODEL, local_files_only=True, force_download=True)
+
+
+def test_an_index_that_names_shards_that_are_not_there(hub: Callable[..., Hub]) -> None:
+    index = '{"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}'
+    hub({"config.json": "{}", "model.safetensors.index.json": index, "model-00001-of-00002.safetensors": ""})
+    with pytest.raises(CheckpointError, match=r"lacks 1 of the 2 shards .*: model-00002-of-00002\.safetensors"):
+        resolve("owner/model", files=MODEL)
+
+
+def test_the_token_reaches_the_hub(hub: Callable[..., Hub], monkeypatch: pytest.MonkeyPatch) -> None:
+    there, seen = hub(EVERYTHING), []
+    monkeypatch.setattr(there, "model_info", lambda *_, **o: seen.append(o["token"]) or Hub.model_info(there, *_, **o))
+    monkeypatch.setattr(
+        huggingface_hub, "hf_hub_download", lambda *_, **o: seen.append(o["token"]) or there.download(*_, **o)
+    )
+    resolve("owner/model", files=CONFIG_FILES, token="hf_x")
+    resolve("owner/model", files=CONFIG_FILES, token=False)
+    assert seen == ["hf_x", "hf_x", False, False]
 
 
 def test_what_is_cached_needs_no_network(hub: Callable[..., Hub], cache: Path) -> None:
