@@ -7,9 +7,10 @@ To read in this order:
     encoding     [CLS] A [SEP] B [SEP]: windows, truncation, padding, offsets
     bert         `BertTokenizer`, which puts them together
 
-and beside them: `characters` (Unicode tables), `added` (tokens that are never split), `cutter` (the cache of words),
-`inputs` and `options` (what a call may be given), `batch` (what it returns), `padding`, `decoding` (ids back to text),
-`vocabulary` (ids and special tokens), `files` (what lies in a folder).
+and beside them: `characters` (Unicode tables), `added` (tokens that are never split), `cutter` (the cache of words) and
+`normal_form` (the same for characters), `inputs` and `options` (what a call may be given), `batch` (what it returns),
+`padding`, `decoding` (ids back to text), `vocabulary` (ids and tokens), `special` (the special ones by name), `rows`
+(which token has which id) and `files` (what lies in a folder).
 """
 
 from __future__ import annotations

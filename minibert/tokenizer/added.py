@@ -37,7 +37,7 @@ class AddedToken:
         return self.content
 
     @classmethod
-    def of(cls, token: Any, *, special: bool) -> AddedToken:
+    def from_json(cls, token: Any, *, special: bool = True) -> AddedToken:
         """From a string, an `AddedToken` (also that of the tokenizers library), or an object of a JSON file.
 
         Where nothing else is said, a token that is not special is searched for in the normalised text.

@@ -99,10 +99,10 @@ def _added(whole: Mapping[str, Any], config: Mapping[str, Any], folder: Path) ->
     for entry in _part(whole, "added_tokens", list, folder / TOKENIZER):
         if not isinstance(entry, dict):
             raise ValueError(f"{folder / TOKENIZER}: an entry of added_tokens is {entry!r}, not an object")
-        found.append((entry.get("id"), AddedToken.of(entry, special=True)))
+        found.append((entry.get("id"), AddedToken.from_json(entry, special=True)))
     decoder = _part(config, "added_tokens_decoder", dict, folder / CONFIG)
-    found += [(id, AddedToken.of(entry, special=True)) for id, entry in decoder.items()]
-    found += [(id, AddedToken.of(token, special=False)) for token, id in _read_json(folder / ADDED).items()]
+    found += [(id, AddedToken.from_json(entry, special=True)) for id, entry in decoder.items()]
+    found += [(id, AddedToken.from_json(token, special=False)) for token, id in _read_json(folder / ADDED).items()]
     added = [(None if id is None else added_id(id, token.content), token) for id, token in found if token.content]
     return sorted(added, key=lambda entry: (entry[0] is None, entry[0] or 0))  # those without an id come last
 

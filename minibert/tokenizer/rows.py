@@ -9,6 +9,7 @@ end of the file are not counted: nothing comes after them, and editors put them 
 from __future__ import annotations
 
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from os import PathLike
@@ -129,8 +130,6 @@ def _from_mapping(vocab: Mapping[Any, Any]) -> Rows:
 
 def _outside() -> int:
     """The `stacklevel` of the caller outside this package, whose vocabulary it is."""
-    import sys
-
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("minibert."):
         level, frame = level + 1, frame.f_back

@@ -79,7 +79,7 @@ def special_token(name: str, value: Any) -> AddedToken:
         ValueError: it is no token, or an empty one.
     """
     try:
-        token = AddedToken.of(value, special=True)
+        token = AddedToken.from_json(value, special=True)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     if not token.content:

@@ -131,7 +131,7 @@ class Vocabulary:
             given = [given]
         if not isinstance(given, Iterable):
             raise ValueError(f"add_tokens takes a token or a list of tokens, not {given!r}")
-        tokens = [AddedToken.of(token, special=special_tokens) for token in given]
+        tokens = [AddedToken.from_json(token, special=special_tokens) for token in given]
         return sum([self._add(token) for token in tokens if token.content])
 
     def add_special_tokens(

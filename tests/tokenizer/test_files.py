@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -182,3 +183,104 @@ def test_saving_replaces_without_leftovers(tmp_path: Path) -> None:
     assert BertTokenizer.from_pretrained(tmp_path).vocab_size == len(TOKENS) + 1
     assert len(list(tmp_path.iterdir())) == 4
     assert all(stat.S_ISREG(os.lstat(path).st_mode) for path in tmp_path.iterdir())
+
+
+def test_nothing_said_is_the_default(tmp_path: Path) -> None:
+    """null in any place, and the sections that other programs leave in tokenizer.json."""
+    whole = {
+        "version": "1.0", "truncation": {"max_length": 4, "stride": 0}, "padding": {"strategy": {"Fixed": 9}},
+        "added_tokens": None, "normalizer": None, "pre_tokenizer": None, "post_processor": None, "decoder": None,
+        "model": {"type": None, "vocab": {token: id for id, token in enumerate(TOKENS)}, "unk_token": "[UNK]",
+                  "continuing_subword_prefix": None, "max_input_chars_per_word": None},
+    }  # fmt: skip
+    config = {
+        "do_lower_case": None, "strip_accents": None, "tokenize_chinese_chars": None, "model_max_length": None,
+        "added_tokens_decoder": None, "additional_special_tokens": None, "extra_special_tokens": None,
+        "mask_token": None, "tokenizer_class": None,
+        "never_split": None, "do_basic_tokenize": True, "padding_side": None, "max_len": None,
+    }  # fmt: skip
+    names = dict.fromkeys(("unk_token", "sep_token", "pad_token", "cls_token", "additional_special_tokens"))
+    write(tmp_path, tokenizer_json=whole, tokenizer_config_json=config, special_tokens_map_json=names)
+    tokenizer = BertTokenizer.from_pretrained(tmp_path)
+    assert tokenizer(TEXT) == BertTokenizer(TOKENS)(TEXT)
+    assert len(tokenizer("a a a a a a")["input_ids"]) == 8  # neither cut nor filled up
+
+
+@pytest.mark.parametrize("length", [1e30, int(1e30), 1000000000000000019884624838656])
+def test_no_limit_as_files_write_it(tmp_path: Path, length: float) -> None:
+    write(tmp_path, vocab_txt="\n".join(TOKENS), tokenizer_config_json={"model_max_length": length})
+    assert BertTokenizer.from_pretrained(tmp_path).model_max_length >= 10**30
+
+
+def test_files_that_disagree_are_reported(tmp_path: Path) -> None:
+    BertTokenizer(TOKENS).save_pretrained(tmp_path)
+    BertTokenizer.from_pretrained(tmp_path)
+    write(tmp_path, vocab_txt="\n".join([*TOKENS[:5], "B", "a", *TOKENS[7:]]))
+    with pytest.warns(UserWarning, match=r"disagree about the ids of 2 tokens \('B', 'a'\): vocab.txt counts"):
+        tokenizer = BertTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.convert_tokens_to_ids("a") == 6
+
+
+def test_special_tokens_of_every_era(tmp_path: Path) -> None:
+    mask = {"content": "[MASK]", "lstrip": True, "rstrip": False, "single_word": False, "normalized": False}
+    write(
+        tmp_path,
+        vocab_txt="\n".join(TOKENS),
+        special_tokens_map_json={"mask_token": mask, "additional_special_tokens": [{"content": "<1>"}, "<2>"]},
+        added_tokens_json={"<3>": 12},
+        tokenizer_config_json={
+            "added_tokens_decoder": {"10": {"content": "<1>"}, "11": {"content": "<2>", "special": True}},
+            "tokenizer_class": "BertTokenizerFast",
+        },
+    )
+    tokenizer = BertTokenizer.from_pretrained(tmp_path)
+    assert tokenizer.convert_tokens_to_ids(["<1>", "<2>", "<3>"]) == [10, 11, 12]
+    assert tokenizer.extra_special_tokens == ["<1>", "<2>"]
+    assert tokenizer("a [MASK]", return_offsets_mapping=True)["offset_mapping"][2] == (1, 8)
+    assert tokenizer.decode([5, 10, 12], skip_special_tokens=True) == "a <3>"
+
+
+def test_a_tokenizer_that_cuts_words_otherwise_is_reported(tmp_path: Path) -> None:
+    write(tmp_path, vocab_txt="\n".join(TOKENS), tokenizer_config_json={"tokenizer_class": "BertJapaneseTokenizer"})
+    with pytest.warns(UserWarning, match="BertJapaneseTokenizer, which cuts words by other rules"):
+        BertTokenizer.from_pretrained(tmp_path)
+
+
+DAMAGE: list[Any] = [None, True, -1, 1.5, "", [], {}, "x", [1], {"a": 1}, 10**30, [None], {"content": 5}, [[]]]
+
+
+def damaged(value: Any, rng: random.Random) -> Any:
+    """A JSON value with one place in it taken away, or something else put there."""
+    if isinstance(value, dict) and value and rng.random() < 0.8:
+        key = rng.choice(list(value))
+        rest = {name: entry for name, entry in value.items() if name != key}
+        return rest if rng.random() < 0.15 else rest | {key: damaged(value[key], rng)}
+    if isinstance(value, list) and value and rng.random() < 0.8:
+        place = rng.randrange(len(value))
+        return [*value[:place], damaged(value[place], rng), *value[place + 1 :]]
+    return rng.choice(DAMAGE)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_damaged_files_load_or_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    tokenizer = BertTokenizer(TOKENS, extra_special_tokens=["<e>"])
+    tokenizer.add_tokens("New")
+    tokenizer.save_pretrained(tmp_path)
+    sound = {path: json.loads(path.read_text()) for path in sorted(tmp_path.glob("*.json"))}
+    vocab = (tmp_path / "vocab.txt").read_text()
+    rng = random.Random(0)
+    refused: list[str] = []
+    for _ in range(300):
+        path = rng.choice(list(sound))
+        path.write_text(json.dumps(damaged(sound[path], rng)))
+        (tmp_path / "vocab.txt").unlink(missing_ok=True)
+        if rng.random() < 0.5:
+            (tmp_path / "vocab.txt").write_text(vocab)
+        try:
+            found = BertTokenizer.from_pretrained(tmp_path)
+            found.decode(found(TEXT, truncation=True, max_length=6, padding="max_length")["input_ids"])
+        except ValueError as error:
+            refused.append(str(error))
+        path.write_text(json.dumps(sound[path]))
+    assert 30 < len(refused) < 270
+    assert not any("\n" in message for message in refused)
