@@ -105,13 +105,15 @@ class BertTokenizer(Vocabulary):
 
     @property
     def _cutter(self) -> Cutter:
-        if self._cutter_made is None:
-            self._cutter_made, self._tokens_set = Cutter(self.basic, self.wordpiece), False
-        if not self._tokens_set:
-            ids = {token: id for token, (id, _) in self._added.items()}
-            self._cutter_made.set_added([token for _, token in self._added.values()], ids)
-            self._tokens_set = True
-        return self._cutter_made
+        cutter = self._cutter_made
+        if cutter is None or not self._tokens_set:
+            tokens, ids = [token for _, token in self._added.values()], self.get_added_vocab()
+            if cutter is None:
+                cutter = Cutter(self.basic, self.wordpiece, tokens, ids)
+            else:
+                cutter.set_added(tokens, ids)
+            self._cutter_made, self._tokens_set = cutter, True  # when it is whole: other threads may be waiting for it
+        return cutter
 
     def _added_changed(self, token: AddedToken | None = None, id: int = 0, is_new: bool = False) -> None:
         super()._added_changed(token, id, is_new)

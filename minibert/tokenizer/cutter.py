@@ -94,18 +94,21 @@ class Cutter:
 
     def set_added(self, added: Iterable[AddedToken], ids: Mapping[str, int]) -> None:
         """Search for these tokens and no others."""
-        self._ids: dict[str, int] = {}
-        self._raw, self._normal = AddedTokenMatcher(), AddedTokenMatcher()
+        raw, normal = AddedTokenMatcher(), AddedTokenMatcher()
         for token in added:
-            self.add(token, ids[token.content])
+            self._register(token, raw, normal)
+        self._ids, self._raw, self._normal = dict(ids), raw, normal  # at once: a text may be under way in a thread
 
     def add(self, token: AddedToken, id: int) -> None:
         """Search for one token more."""
         self._ids[token.content] = id
+        self._register(token, self._raw, self._normal)
+
+    def _register(self, token: AddedToken, raw: AddedTokenMatcher, normal: AddedTokenMatcher) -> None:
         if token.normalized:
-            self._normal.add("".join(char for char, _ in self.basic.normalize(token.content)), token)
+            normal.add("".join(char for char, _ in self.basic.normalize(token.content)), token)
         else:
-            self._raw.add(token.content, token)
+            raw.add(token.content, token)
 
     # ---- a text
 

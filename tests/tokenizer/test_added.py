@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,16 @@ def test_tokens_added_after_a_text_count_from_then_on() -> None:
     for token in ("xy", AddedToken("b"), AddedToken("xy", single_word=True, special=False)):
         tokenizer.add_tokens(token)
     assert tokenizer.tokenize("ab xy xyz") == ["a", "b", "xy", "[UNK]"]
+
+
+def test_threads_share_a_tokenizer() -> None:
+    """The search for added tokens is made at the first text, whichever thread has it."""
+    for _ in range(20):
+        tokenizer = BertTokenizer([*BASE, *(f"<{k}>" for k in range(50))])
+        tokenizer.add_tokens([f"<{k}>" for k in range(50)], special_tokens=True)
+        with ThreadPoolExecutor(4) as pool:
+            rows = list(pool.map(tokenizer.tokenize, ["a<7>b<49>"] * 8))
+        assert rows == [["a", "<7>", "b", "<49>"]] * 8
 
 
 def test_what_is_no_token_is_refused_and_adds_nothing() -> None:
