@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from minibert.autograd import Tensor
+from minibert.op_checks import GradientError
 
 Floats = npt.NDArray[np.float64]
 
@@ -45,6 +46,22 @@ def input_label(func: Callable[..., Any], i: int) -> str:
 def index_of(entry: int, tensor: Tensor) -> str:
     """The place of an unrolled entry, as one writes it: [1, 2], or () for 0-d."""
     return str([int(n) for n in np.unravel_index(entry, tensor.shape)]) if tensor.shape else "()"
+
+
+def failure(error: Exception) -> str:
+    """An error that came out of backward, in a line: its kind unless it is a ValueError, and which op raised it."""
+    kind = "" if isinstance(error, ValueError) else f"{type(error).__name__}: "
+    notes = "; ".join(getattr(error, "__notes__", ()))
+    return f"{kind}{error}" + (f" ({notes})" if notes else "")
+
+
+def cause(error: Exception) -> str:
+    """What is usually wrong where backward fails like this."""
+    if isinstance(error, GradientError):
+        return error.hint
+    if isinstance(error, ValueError) and "to unpack" in str(error):
+        return "backward unpacks self.saved, which has as many values as forward gave to self.save(...)"
+    return "the code of backward itself raised this; run it alone with the arrays that forward saved"
 
 
 def pattern(expected: Floats, received: Floats, close: Callable[[Floats, Floats], Any]) -> str:

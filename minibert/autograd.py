@@ -374,10 +374,9 @@ class Op(ABC):
         before = op_checks.copies(arrays) if checking else None
         try:
             result = self.forward(*arrays, **options)
-        except ValueError as error:
-            if (other := op_checks.explained(self.name, "forward", error, arrays)) is error:
-                raise
-            raise other from error
+        except Exception as error:
+            op_checks.refuse_write(self.name, "forward", error, arrays)
+            raise
         if before is not None:
             op_checks.expect_unchanged(self.name, "forward", "its input", arrays, before)
         return result if type(result) is np.ndarray else op_checks.as_result(self.name, result, arrays)
@@ -402,12 +401,11 @@ class Op(ABC):
         before = op_checks.copies(watched)
         try:
             result = self.backward(dy)
-        except ValueError as error:
-            if (other := op_checks.explained(self.name, "backward", error, ())) is error:
-                error.add_note(f"raised in {self.name}.backward")
-                raise
-            raise other from error
-        op_checks.expect_unchanged(self.name, "backward", "array that is saved, number", watched, before)
+        except Exception as error:
+            error.add_note(f"raised in {self.name}.backward")
+            op_checks.refuse_write(self.name, "backward", error, ())
+            raise
+        op_checks.expect_unchanged(self.name, "backward", "saved array or input", watched, before)
         return result
 
     def free(self) -> None:

@@ -173,17 +173,19 @@ class BertEncoder(Module):
         self.layer = ModuleList([BertLayer(config) for _ in range(config.num_hidden_layers)])
 
     def forward(
-        self, x: Tensor, starts: list[int], maps: list[list[Array]] | None, states: list[Tensor] | None
+        self,
+        x: Tensor,
+        starts: list[int],
+        maps: list[list[Array]] | None,
+        show: Callable[[Tensor], Tensor] | None,
     ) -> Tensor:
-        """(T, H) to (T, H); appends the states before and after every layer to `states` if there is such a list."""
-        if maps is None and states is None and (fused := self._without_tape(x, starts)) is not None:
+        """(T, H) to (T, H); the states before and after every layer go through `show` if there is such a function."""
+        if maps is None and show is None and (fused := self._without_tape(x, starts)) is not None:
             return fused
         for layer in self.layer:
-            if states is not None:
-                states.append(x)
-            x = layer(x, starts, maps)
-        if states is not None:
-            states.append(x)
+            x = layer(x if show is None else show(x), starts, maps)
+        if show is not None:
+            x = show(x)
         return x
 
     def _without_tape(self, x: Tensor, starts: list[int]) -> Tensor | None:
@@ -247,7 +249,7 @@ class Encoded:
         self.batch = batch
         self.x = x  # (T, H)
         self.extras: dict[str, tuple[Tensor, ...] | None] = {
-            "hidden_states": tuple(batch.unpack(state) for state in states) if states is not None else None,
+            "hidden_states": tuple(states) if states is not None else None,
             "attentions": tuple(batch.unpack_maps(m) for m in maps) if maps is not None else None,
         }
 
@@ -293,9 +295,15 @@ class BertModel(BertPreTrainedModel):
             output_attentions = self.config.output_attentions
         batch = pack(self.config, input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds)
         maps: list[list[Array]] | None = [] if output_attentions else None
-        states: list[Tensor] | None = [] if output_hidden_states else None
-        x = self.encoder(self.embeddings(batch), batch.starts, maps, states)
-        return Encoded(batch, x, states, maps)
+        states: list[Tensor] = []  # each (B, S, H)
+
+        def show(x: Tensor) -> Tensor:
+            padded, x = batch.shown(x)
+            states.append(padded)
+            return x
+
+        x = self.encoder(self.embeddings(batch), batch.starts, maps, show if output_hidden_states else None)
+        return Encoded(batch, x, states if output_hidden_states else None, maps)
 
     def pool(self, encoded: Encoded) -> Tensor:
         """(B, H): the pooled state of each sequence's first token."""
@@ -321,5 +329,9 @@ class BertModel(BertPreTrainedModel):
             ValueError: shapes that do not fit, ids outside the vocabulary, too long sequences, an empty batch.
         """
         encoded = self.encode(input_ids, **inputs)
+        if states := encoded.extras["hidden_states"]:
+            last = states[-1]
+        else:
+            last, encoded.x = encoded.batch.shown(encoded.x)
         pooled = None if self.pooler is None else self.pool(encoded)
-        return BertModelOutput(encoded.batch.unpack(encoded.x), pooled, **encoded.extras)
+        return BertModelOutput(last, pooled, **encoded.extras)

@@ -32,9 +32,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minibert import backend
-from minibert._gradcheck_report import describe, function_name, index_of, input_label, pattern
+from minibert import autograd, backend, guard
+from minibert._gradcheck_report import cause, describe, failure, function_name, index_of, input_label, pattern
 from minibert.autograd import Tensor, enable_grad, no_grad
+from minibert.op_checks import GradientError
 
 __all__ = ["GradcheckError", "gradcheck"]
 
@@ -148,11 +149,13 @@ class _Check:
         inputs = [self.args[i] for i in self.checked]
         before = [(x, x.data, x.creator) for x in inputs]
         self.grads = [(x, x.grad) for x in inputs]
+        autograd.checking += 1
         try:
             for x in inputs:
                 x.creator = None
             yield
         finally:
+            autograd.checking -= 1
             for x, data, creator in reversed(before):  # the first entry of a tensor that is there twice counts
                 x.data, x.creator = data, creator
             for x, grad in reversed(self.grads):
@@ -182,8 +185,22 @@ class _Check:
             )
 
     def call(self) -> Outputs:
-        """The outputs as a tuple of Tensors."""
-        outputs = self.func(*self.args)
+        """The outputs as a tuple of Tensors. An input that func writes into has its old contents again."""
+        before = [_flat(self.args[i].data) for i in self.checked]
+        try:
+            outputs = self.func(*self.args)
+        except GradientError as error:
+            raise GradcheckError(f"gradcheck: {function_name(self.func)}: {error}\n  hint: {error.hint}") from error
+        for i, old in zip(self.checked, before, strict=True):
+            array = self.args[i].data
+            if not np.array_equal(_flat(array), old, equal_nan=True):
+                del outputs  # and with them the tape, which may hold the array
+                if guard.is_writeable(array):
+                    array[...] = _like(old, array)
+                raise GradcheckError(
+                    f"gradcheck: {function_name(self.func)}: func changed {input_label(self.func, i)} in place\n"
+                    "  hint: func does not change its inputs; work on a copy"
+                )
         outputs = tuple(outputs) if isinstance(outputs, (tuple, list)) else (outputs,)
         for y in outputs:
             if not isinstance(y, Tensor):
@@ -199,10 +216,9 @@ class _Check:
             self.args[i].grad = None
         try:
             output.backward(_like(dy, output.data), retain_graph=True)
-        except ValueError as error:
+        except Exception as error:
             raise GradcheckError(
-                f"gradcheck: {describe(self.func, output)}: backward failed: {error}\n"
-                "  hint: a gradient has the shape of its input; what forward broadcast, backward sums"
+                f"gradcheck: {describe(self.func, output)}: backward failed: {failure(error)}\n  hint: {cause(error)}"
             ) from error
         result = {}
         for i in self.checked:

@@ -173,7 +173,6 @@ _METHODS: dict[Any, Callable[..., Any]] = {
 """Functions that NumPy itself hands on to the method of that name: they give a Tensor always."""
 
 _AS_OPS: dict[Any, Callable[..., Any]] = {
-    np.abs: _method("abs"),
     np.var: _spread("var"),
     np.std: _spread("std"),
     np.reshape: lambda x, /, shape: x.reshape(shape),

@@ -121,16 +121,20 @@ def _refuse(name: str, i: int, dx: Any, x: Any) -> None:
     )
 
 
-def explained(name: str, method: str, error: ValueError, arrays: Sequence[Array]) -> ValueError:
-    """The error to raise for one that came out of an op's own code: NumPy's refusal to write, named; else itself."""
-    if "read-only" not in str(error):
-        return error
+def refuse_write(name: str, method: str, error: Exception, arrays: Sequence[Array]) -> None:
+    """Name the op whose own code raised `error`, if that is NumPy's refusal to write into a read-only array.
+
+    Raises:
+        GradientError: it is.
+    """
+    if not isinstance(error, ValueError) or "read-only" not in str(error):
+        return
     locked = [i for i, array in enumerate(arrays) if isinstance(array, np.ndarray) and not array.flags.writeable]
     which = f" (input {locked[0]} is)" if locked and method == "forward" else ""
-    return GradientError(
+    raise GradientError(
         f"{name}.{method} writes into an array that is read-only{which}: {error}",
         "an op does not change its inputs, nor what forward saved; work on a copy",
-    )
+    ) from error
 
 
 def copies(arrays: Sequence[Any]) -> list[Any]:

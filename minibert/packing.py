@@ -68,6 +68,18 @@ class PackedBatch:
             x = ops.place_rows(x, self.places, self.B * self.S)
         return x.reshape(self.B, self.S, *x.shape[1:])
 
+    def shown(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(T, ...) unpacked for the caller, (B, S, ...); and packed again from there, (T, ...).
+
+        What is computed from the second has its gradient run through the first, so that a caller who asks for it
+        (`retain_grad`) finds it. Without a tape the second is x itself.
+        """
+        padded = self.unpack(x)
+        if not padded.requires_grad:
+            return padded, x
+        flat = padded.reshape(self.B * self.S, *x.shape[1:])
+        return padded, flat if self.T == self.B * self.S else ops.take_rows(flat, self.places)
+
     def first_tokens(self, x: Tensor) -> Tensor:
         """(T, H) to (B, H): the first token of each sequence, wherever it stands in the padded row.
 

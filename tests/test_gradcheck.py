@@ -370,3 +370,91 @@ def test_the_defaults_are_those_of_torch() -> None:
         "nondet_tol": 0.0,
         "fast_mode": False,
     }
+
+
+# --- each cause has its own words ---------------------------------------------------------------------------
+
+
+def made(forward: Any, backward: Any = lambda op, dy: dy) -> type[Op]:
+    return type("Made", (Op,), {"forward": forward, "backward": backward})
+
+
+def two(*shape: int) -> tuple[Tensor, Tensor]:
+    return leaf(*shape), leaf(*shape, seed=1)
+
+
+def double_in_place(op: Op, x: Any) -> Any:
+    op.save(x)
+    x *= 2
+    return x + 0
+
+
+def spoil_saved(op: Op, dy: Any) -> Any:
+    op.saved[0][...] = 0.0
+    return dy
+
+
+def saved_once(op: Op, x: Any) -> Any:
+    op.save(x)
+    return x * 1
+
+
+def unpack_two(op: Op, dy: Any) -> Any:
+    x, y = op.saved
+    return dy * x * y
+
+
+def fail(op: Op, dy: Any) -> Any:
+    raise KeyError("missing")
+
+
+PLAIN = made(lambda op, x: x * 1).forward
+CAUSES = {
+    "number": (made(lambda op, x, y: x * y), 2, "gave 1 gradients for 2 inputs", "one gradient for each positional"),
+    "list": (made(PLAIN, lambda op, dy: [dy]), 1, "gave a list", "return dx for one input"),
+    "float": (made(PLAIN, lambda op, dy: 1.0), 1, "gave a float as", "computes with plain arrays"),
+    "tensor": (made(PLAIN, lambda op, dy: Tensor(dy)), 1, "gave a Tensor as", "computes with plain arrays"),
+    "dtype": (made(PLAIN, lambda op, dy: dy.astype("f4")), 1, "(float32)", "has the dtype of its input"),
+    "shape": (made(PLAIN, lambda op, dy: dy[:1]), 1, "of shape (1,)", "has the shape of its input"),
+    "none": (made(PLAIN, lambda op, dy: None), 1, "is wrong", "None returned"),
+    "input": (made(double_in_place), 1, "made.forward changed its input 0 in place", "work on a copy"),
+    "saved": (made(saved_once, spoil_saved), 1, "made.backward writes into", "work on a copy"),
+    "unpacked": (made(saved_once, unpack_two), 1, "raised in made.backward", "as many values as forward gave"),
+    "error": (made(saved_once, fail), 1, "KeyError: 'missing' (raised in made.backward)", "itself raised this"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fast_mode", [False, True])
+@pytest.mark.parametrize("cause", CAUSES)
+def test_the_hint_is_that_of_the_cause(cause: str, fast_mode: bool) -> None:
+    op, count, what, hint = CAUSES[cause]
+    inputs = two(2)[:count]
+    before = [x.data.copy() for x in inputs]
+    with pytest.raises(GradcheckError) as caught:
+        gradcheck(op.apply, inputs, fast_mode=fast_mode)
+    first, *rest = str(caught.value).splitlines()
+    assert what in first
+    assert hint in rest[-1]
+    assert ("shape of its input" in rest[-1]) == (cause == "shape")
+    for x, old in zip(inputs, before, strict=True):
+        np.testing.assert_array_equal(x, old)
+        x.data[...] = old
+    assert not gradcheck(op.apply, inputs, fast_mode=fast_mode, raise_exception=False)
+
+
+def test_a_function_that_changes_its_input_is_found() -> None:
+    def grows(x: Tensor) -> Tensor:
+        x.data += 1.0
+        return Square.apply(x)
+
+    x = leaf(2)
+    before = x.data.copy()
+    with pytest.raises(GradcheckError, match=r"grows: func changed input 0 \(x\) in place"):
+        gradcheck(grows, x)
+    np.testing.assert_array_equal(x, before)
+
+
+def test_a_change_of_an_intermediate_array_is_found() -> None:
+    in_place = made(lambda op, x: np.multiply(x, 2, out=x) + 0, lambda op, dy: 2 * dy)
+    with pytest.raises(GradcheckError, match="made.forward changed its input 0 in place"):
+        gradcheck(lambda x: in_place.apply(AddBias.apply(x, x[0])), leaf(2, 3))

@@ -259,3 +259,56 @@ def test_a_mask_that_hides_the_first_position() -> None:
         batch.ids[2:3, seen], token_type_ids=batch.types[2:3, seen], position_ids=seen[None] - 1
     ).logits.numpy()
     np.testing.assert_allclose(logits[2:3], alone, **EXACT)
+
+
+# --- what a model returns lies on the way to its loss -----------------------------------------------------------------
+
+CASES: dict[Any, dict[str, Any]] = {
+    BertForMaskedLM: {"labels": tiny.batch().labels},
+    BertForPreTraining: {"labels": tiny.batch().labels, "next_sentence_label": tiny.batch().relation},
+    BertForNextSentencePrediction: {"labels": tiny.batch().relation},
+    BertForSequenceClassification: {"labels": tiny.batch().relation},
+    BertForTokenClassification: {"labels": np.where(tiny.batch().labels >= 0, tiny.batch().types % 2, -100)},
+    BertForQuestionAnswering: {"start_positions": [0, 0, 0, 0], "end_positions": [0, 0, 0, 0]},
+}
+
+
+@pytest.mark.parametrize("cls", CASES)
+def test_gradients_of_everything_that_is_returned(cls: Any) -> None:
+    model, batch = tiny.model(cls), tiny.batch()
+    out = model(**batch.inputs, **CASES[cls], output_hidden_states=True)
+    plain = model(**batch.inputs, **CASES[cls])
+    assert out.loss.item() == plain.loss.item()
+    shown = {f"hidden state {i}": state for i, state in enumerate(out.hidden_states)}
+    shown |= {name: value for name, value in out.items() if name.endswith("logits")}
+    for tensor in shown.values():
+        tensor.retain_grad()
+    out.loss.backward()
+    for name, tensor in shown.items():
+        assert tensor.grad is not None, name
+        assert np.abs(tensor.grad.numpy()).max() > 0, name
+        hidden = tensor.ndim == 3 or tensor.shape == batch.ids.shape
+        if hidden:  # what is shown at a pad has no part in the loss
+            np.testing.assert_array_equal(tensor.grad.numpy()[batch.mask == 0], 0)
+    with_states = {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    plain.loss.backward()
+    for name, p in model.named_parameters():
+        if p.grad is not None:
+            np.testing.assert_allclose(with_states[name], p.grad, **EXACT, err_msg=name)
+
+
+def test_gradients_of_the_last_state_and_by_differences() -> None:
+    model, batch = tiny.model(BertModel), tiny.batch()
+    out = model(**batch.inputs)
+    out.last_hidden_state.retain_grad()
+    out.pooler_output.sum().backward()
+    (gradient,) = (out.last_hidden_state.grad,)
+    first = out.last_hidden_state.numpy()[:, 0]  # each row's first token is a real one
+    dense = model.pooler.dense
+    expected = (1 - np.tanh(first @ dense.weight.numpy().T + dense.bias.numpy()) ** 2) @ dense.weight.numpy()
+    np.testing.assert_allclose(gradient.numpy()[:, 0], expected, **EXACT)
+    np.testing.assert_array_equal(gradient.numpy()[:, 1:], 0)
+    states = model(**batch.inputs, output_hidden_states=True)
+    assert states.last_hidden_state is states.hidden_states[-1]
+    np.testing.assert_array_equal(states.last_hidden_state, out.last_hidden_state.numpy())

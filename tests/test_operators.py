@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -105,3 +106,95 @@ def test_numpy_reduces_to_a_tensor(reduce: Any) -> None:
     assert np.argmax(x) == 5
     with pytest.raises(ValueError, match="leave out dtype= and out="):
         reduce(x, axis=1, out=np.empty(2))
+
+
+@pytest.mark.parametrize("requires_grad", [False, True])
+def test_equality_is_one_rule(requires_grad: bool) -> None:
+    """Between tensors it means the same tensor; with numbers and arrays it compares the elements."""
+    x, other = Tensor(X, requires_grad=requires_grad), Tensor(X, requires_grad=requires_grad)
+    for equal in (x == X, X == x, x == X.tolist(), x == 2, 2.0 == x, np.float64(2.0) == x, x == np.array(2.0)):
+        assert isinstance(equal, np.ndarray)
+        assert equal.dtype == bool
+        assert equal.shape == X.shape
+    np.testing.assert_array_equal(x == 2, X == 2)
+    np.testing.assert_array_equal(x != 2, X != 2)
+    np.testing.assert_array_equal(X != x, np.zeros(X.shape, bool))
+    assert x == x
+    assert (x == other) is False
+    assert (x != other) is True
+    for thing in (None, "x", object()):
+        assert (x == thing) is False
+        assert (x != thing) is True
+    assert Tensor(1.5) == 1.5
+    assert len({x, other, x}) == 2
+    assert {x: 1, other: 2}[other] == 2
+    assert [other, x].index(x) == 1
+    assert x not in [other]
+
+
+def test_iteration_and_membership() -> None:
+    x = Tensor(X, requires_grad=True)
+    rows = list(x)
+    assert [row.shape for row in rows] == [(3,), (3,)]
+    assert all(row.requires_grad for row in rows)
+    first, second = x
+    np.testing.assert_array_equal(first, X[0])
+    np.testing.assert_array_equal(second, X[1])
+    with pytest.raises(TypeError, match="iteration over a 0-d tensor"):
+        list(Tensor(1.0))
+    for number in (4, 4.0, np.float32(4), np.array(4), Tensor(4.0)):
+        assert number in x
+    assert 7 not in x
+    assert 1.0 in Tensor(1.0)
+    for thing in (X[0], Tensor(X), "4", None):
+        with pytest.raises(TypeError, match="looks for a number"):
+            operator.contains(x, thing)
+
+
+def test_elements_are_not_written() -> None:
+    x = Tensor(X.copy(), requires_grad=True)
+    with pytest.raises(TypeError, match=r"x.data\[...\] = value .* or make another one with minibert.ops.where"):
+        x[0, 0] = 1.0
+    with pytest.raises(TypeError, match="not written element by element"):
+        x[0] += 1.0
+    np.testing.assert_array_equal(x, X)
+
+
+def test_numbers_written_in_a_format() -> None:
+    loss = (Tensor([1.0, 2.0], requires_grad=True) * 0.5).sum()
+    assert f"{loss:.4f} {loss:>6.1f} {loss:e}" == "1.5000    1.5 1.500000e+00"
+    assert f"{Tensor([2.0]):.1f}" == "2.0"
+    assert f"{Tensor(3):03d}" == "003"
+    assert f"{loss}" == str(loss)
+    with pytest.raises(TypeError, match=r"a tensor of shape \(2, 3\) is no number"):
+        f"{Tensor(X):.2f}"
+
+
+def test_an_integer_without_axes_is_an_index() -> None:
+    two = Tensor(np.array(2))
+    assert "abc"[two] == "c"
+    assert list(range(two)) == [0, 1]
+    assert X.tolist()[Tensor(np.int8(1))] == X[1].tolist()
+    np.testing.assert_array_equal(Tensor(X)[:, two], X[:, 2])
+    for wrong in (Tensor(2.0), Tensor([2]), Tensor(np.array(True))):
+        with pytest.raises(TypeError, match="an index is an integer without axes"):
+            "abc"[wrong]
+
+
+@pytest.mark.parametrize("integer", [np.int64, np.uint8, np.array, lambda n: Tensor(np.array(n))])
+def test_axes_and_lengths_are_any_integers(integer: Any) -> None:
+    x, two, one = Tensor(X), integer(2), integer(1)
+    assert x.reshape(integer(3), two).shape == (3, 2)
+    assert x.reshape((two, -1)).shape == (2, 3)
+    assert x.permute(one, integer(0)).shape == (3, 2)
+    assert x.transpose(one, integer(0)).shape == (3, 2)
+    assert x.sum(axis=one).shape == (2,)
+    assert x.argmax(axis=one).tolist() == [2, 2]
+    assert x[one].shape == (3,)
+    assert ops.concat([x, x], axis=one).shape == (2, 6)
+    assert ops.broadcast_to(x, shape=(two, two, integer(3))).shape == (2, 2, 3)
+    if not isinstance(two, Tensor):  # as an exponent that is an input of its own
+        np.testing.assert_array_equal(x**two, X**2)
+    for wrong in (2.0, True, "2"):
+        with pytest.raises(ValueError, match="must be an integer"):
+            x.reshape(wrong, 3)

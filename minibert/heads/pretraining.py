@@ -101,8 +101,10 @@ def _words(
     if not return_logits:
         return None, head.loss(x, asked)
     logits: Tensor = head(x)  # (M, V)
-    loss = None if asked is None else ops.cross_entropy(logits, asked)
-    return (batch.unpack(logits) if chosen is None else logits), loss
+    if asked is None:
+        return (batch.unpack(logits) if chosen is None else logits), None
+    shown, logits = batch.shown(logits) if chosen is None else (logits, logits)
+    return shown, ops.cross_entropy(logits, asked)
 
 
 def _chosen_rows(batch: PackedBatch, packed_labels: np.ndarray | None, rows: Any) -> np.ndarray | None:

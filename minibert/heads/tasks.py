@@ -109,13 +109,13 @@ class BertForTokenClassification(BertPreTrainedModel):
         check_label_count(self.config, self.classifier)
         encoded = self.bert.encode(input_ids, **inputs)
         batch = encoded.batch
-        logits: Tensor = self.classifier(self.dropout(encoded.x))  # (T, num_labels)
+        padded, logits = batch.shown(self.classifier(self.dropout(encoded.x)))  # (B, S, num_labels), (T, num_labels)
         loss: Any = None
         if labels is not None:
             loss = ops.cross_entropy(
                 logits, batch.pack(shaped(integers(labels, "labels"), (batch.B, batch.S), "labels"))
             )
-        return LogitsOutput(loss, batch.unpack(logits), **encoded.extras)
+        return LogitsOutput(loss, padded, **encoded.extras)
 
 
 class BertForQuestionAnswering(BertPreTrainedModel):

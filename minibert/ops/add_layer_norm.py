@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
+from minibert.number_like import as_float
 from minibert.ops.dropout import check_probability, dropout_scale
 from minibert.philox import Key, next_key
 
@@ -77,9 +78,9 @@ def add_layer_norm(
         (..., H).
 
     Raises:
-        ValueError: the shapes do not fit, or p is not in [0, 1).
+        ValueError: the shapes do not fit, p is not in [0, 1), or eps is below 0.
     """
-    check_probability(p)
+    p, eps = check_probability(p), as_float("eps", eps, least=0.0)
     if x.ndim == 0 or residual.shape != x.shape or any(v.shape != x.shape[-1:] for v in (bias, gamma, beta)):
         raise ValueError(
             "add_layer_norm needs x and residual of one shape (..., H), and bias, gamma, beta (H,); got "

@@ -108,7 +108,7 @@ def self_attention(
     if qkv.ndim != 4 or qkv.shape[0] != 3:
         raise ValueError(f"self_attention needs queries, keys and values stacked as (3, T, N, D), got {qkv.shape}")
     check_starts(starts, qkv.shape[1])
-    check_probability(p)
+    p = check_probability(p)
     if not training or p == 0.0:
         return Attention.apply(qkv, starts=starts, p=0.0, key=None)
     return Attention.apply(qkv, starts=starts, p=p, key=next_key() if key is None else key)

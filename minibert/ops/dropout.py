@@ -6,6 +6,7 @@ import math
 
 from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
+from minibert.number_like import is_float
 from minibert.philox import Key, keep_mask, next_key
 
 
@@ -50,13 +51,14 @@ def dropout(x: Tensor, p: float, *, training: bool = True, key: Key | None = Non
     Raises:
         ValueError: p is not in [0, 1).
     """
-    check_probability(p)
+    p = check_probability(p)
     if not training or p == 0.0:
         return x
     return Dropout.apply(x, p=p, key=next_key() if key is None else key)
 
 
-def check_probability(p: float) -> None:
-    """Refuse dropout probabilities outside [0, 1)."""
-    if not 0.0 <= p < 1.0:
+def check_probability(p: float) -> float:
+    """`p` as a Python float, which widens no array; ValueError unless it lies in [0, 1)."""
+    if not is_float(p) or not 0.0 <= p < 1.0:
         raise ValueError(f"a dropout probability lies in [0, 1), got {p}")
+    return float(p)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
+from minibert.number_like import as_float
 
 
 class LayerNorm(Op, kernel="layer_norm"):
@@ -50,10 +51,10 @@ def layer_norm(x: Tensor, gamma: Tensor, beta: Tensor, *, eps: float = 1e-12) ->
         (..., H).
 
     Raises:
-        ValueError: gamma or beta is not (H,).
+        ValueError: gamma or beta is not (H,); eps is no number, or below 0.
     """
     if gamma.shape != x.shape[-1:] or beta.shape != x.shape[-1:]:
         raise ValueError(
             f"layer_norm of {x.shape} needs gamma and beta {x.shape[-1:]}, got {gamma.shape}, {beta.shape}"
         )
-    return LayerNorm.apply(x, gamma, beta, eps=eps)
+    return LayerNorm.apply(x, gamma, beta, eps=as_float("eps", eps, least=0.0))
