@@ -10,12 +10,12 @@ import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from minibert.activations import ACTIVATIONS
 from minibert.autograd import Tensor
-from minibert.config_checks import CHECKS, OUTPUTS, by_number, numbered
-from minibert.number_like import as_int
+from minibert.config_checks import CHECKS, MOST, OUTPUTS, by_number, numbered
+from minibert.number_like import as_int, shown
 from minibert.options import unknown_option
 from minibert.paths import StrPath, as_path
 
@@ -132,7 +132,8 @@ class BertConfig:
         self.output_hidden_states = output_hidden_states
         self.output_attentions = output_attentions
         self.return_dict = return_dict
-        self.extra = {**(extra or {}), **_known(others)}
+        self.extra = {} if extra is None else extra  # type: ignore[assignment]
+        self.extra = {**self.extra, **_known(others)}
         self.id2label = id2label or numbered(2)  # type: ignore[assignment]
         if label2id and not id2label:
             self.label2id = label2id
@@ -149,7 +150,7 @@ class BertConfig:
 
     @num_labels.setter
     def num_labels(self, number: int) -> None:
-        number = as_int("num_labels", number, least=1)
+        number = as_int("num_labels", number, least=1, most=MOST["num_labels"])
         if number != len(self.id2label):
             self.id2label = numbered(number)
 
@@ -161,10 +162,10 @@ class BertConfig:
     @label2id.setter
     def label2id(self, numbers: Mapping[str, int]) -> None:
         if not isinstance(numbers, Mapping):
-            raise ValueError(f"label2id must map names to numbers, got {numbers!r}")
+            raise ValueError(f"label2id must map names to numbers, got {shown(numbers)}")
         named = {number: name for name, number in numbers.items()}
         if len(named) != len(numbers):
-            raise ValueError(f"label2id gives one number to several names: {dict(numbers)!r}")
+            raise ValueError(f"label2id gives one number to several names: {shown(dict(numbers))}")
         self.id2label = by_number(named, "label2id")
 
     # --- checks -----------------------------------------------------------------------------------------------------
@@ -180,6 +181,15 @@ class BertConfig:
                 unknown_option("BertConfig", name, self.setting_names()) + " (settings of your own go into .extra)"
             )
         object.__setattr__(self, name, value)
+
+    if not TYPE_CHECKING:  # a type checker would take every misspelt name for a setting
+
+        def __getattr__(self, name: str) -> Any:
+            """What a config.json brought along can be read as an attribute: `config.architectures`."""
+            extra = self.__dict__.get("extra", {})
+            if name in extra:
+                return extra[name]
+            raise AttributeError(unknown_option("BertConfig", name, self.setting_names()))
 
     def validate(self) -> None:
         """Raise ValueError where single values are possible but do not fit together."""
@@ -222,9 +232,12 @@ class BertConfig:
             raise ValueError(unknown_option("BertConfig", unknown[0], known))
         labels = {"num_labels", "id2label", "label2id"}
         kept = {name: value for name, value in values.items() if not (labels & overrides.keys() and name in labels)}
-        if "num_labels" in overrides and len(values.get("id2label") or {}) == overrides["num_labels"]:
-            kept["id2label"] = values["id2label"]  # as many as before: they keep their names
-        return cls(**{"model_type": "bert", **kept, **overrides})
+        names = values.get("id2label")
+        if "num_labels" in overrides and isinstance(names, Mapping) and len(names) == overrides["num_labels"]:
+            kept["id2label"] = names  # as many as before: they keep their names
+        own = {name: kept.pop(name) for name in known & kept.keys()}
+        kind = kept.pop("model_type", None)
+        return cls(**{**own, **overrides}, model_type=kind or cls.model_type, extra=kept)
 
     @classmethod
     def from_pretrained(cls, name_or_folder: StrPath, **options: Any) -> Self:
@@ -325,7 +338,7 @@ class BertConfig:
 def _known(others: Mapping[str, Any]) -> dict[str, Any]:
     """What of the constructor's other arguments goes into `extra`; ValueError for what nobody knows."""
     if (kind := others.get("model_type") or "bert") != "bert":
-        raise ValueError(f"this is a configuration of a {kind!r} model, not of a BERT")
+        raise ValueError(f"this is a configuration of a {shown(kind)} model, not of a BERT")
     if "model_type" not in others and (unknown := sorted(others.keys() - _OF_TRANSFORMERS)):
         raise ValueError(unknown_option("BertConfig", unknown[0], BertConfig.setting_names()))
     return {name: value for name, value in others.items() if name != "model_type"}

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from minibert.activations import ACTIVATIONS
-from minibert.number_like import as_float, as_int, is_float
+from minibert.number_like import as_float, as_int, is_float, shown
 
-__all__ = ["CHECKS", "OUTPUTS", "by_number", "numbered"]
+__all__ = ["CHECKS", "MOST", "OUTPUTS", "by_number", "numbered"]
 
 OUTPUTS = {"output_hidden_states": False, "output_attentions": False, "return_dict": True}
 """What a call returns, and what is usual."""
+
+MOST = {"num_hidden_layers": 4096, "num_labels": 2**22}
+"""Far above any BERT: a damaged file must not make a million layers or a billion names."""
 
 _PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 # Settings of transformers that would change what the model computes, with the values that do not.
@@ -38,7 +41,7 @@ def by_number(labels: Any, setting: str) -> dict[int, str]:
     try:
         named = {int(i): str(label) for i, label in labels.items()}
     except (AttributeError, TypeError, ValueError):
-        raise ValueError(f"{setting} must map numbers to names, got {labels!r}") from None
+        raise ValueError(f"{setting} must map numbers to names, got {shown(labels)}") from None
     if not named or named.keys() != set(range(len(named))):
         raise ValueError(
             f"{setting} must name the labels 0 to {max(len(named), 1) - 1}, got the numbers {list(named)[:8]}"
@@ -47,7 +50,7 @@ def by_number(labels: Any, setting: str) -> dict[int, str]:
 
 
 def _size(name: str, value: Any) -> int:
-    return as_int(name, value, least=1)
+    return as_int(name, value, least=1, most=MOST.get(name, 2**31 - 1))
 
 
 def _optional_int(name: str, value: Any) -> int | None:
@@ -56,7 +59,7 @@ def _optional_int(name: str, value: Any) -> int | None:
 
 def _probability(name: str, value: Any) -> float:
     if not is_float(value) or not 0.0 <= value < 1.0:
-        raise ValueError(f"{name} must lie in [0, 1), got {value!r}")
+        raise ValueError(f"{name} must lie in [0, 1), got {shown(value)}")
     return float(value)
 
 
@@ -70,7 +73,7 @@ def _not_negative(name: str, value: Any) -> float:
 
 def _flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool | np.bool_):
-        raise ValueError(f"{name} must be true or false, got {value!r}")
+        raise ValueError(f"{name} must be true or false, got {shown(value)}")
     return bool(value)
 
 
@@ -84,18 +87,18 @@ def _problem(name: str, value: Any) -> str | None:
 
 def _one_of(name: str, value: Any, known: Iterable[str]) -> str:
     if not isinstance(value, str) or value not in known:
-        raise ValueError(f"unknown {name} {value!r}; expected one of {', '.join(known)}")
+        raise ValueError(f"unknown {name} {shown(value)}; expected one of {', '.join(known)}")
     return value
 
 
 def _extra(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise ValueError(f"{name} must map names to values, got {value!r}")
+        raise ValueError(f"{name} must map names to values, got {shown(value)}")
     for setting, harmless in _ONLY.items():
         if setting in value and value[setting] not in harmless:
             raise ValueError(
-                f"{setting} is {value[setting]!r}, and only {harmless[0]!r} is built: minibert's BERT is an encoder "
-                "with absolute positions, no decoder"
+                f"{setting} is {shown(value[setting])}, and only {harmless[0]!r} is built: minibert's BERT is an "
+                "encoder with absolute positions, no decoder"
             )
     return dict(value)
 

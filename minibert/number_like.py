@@ -11,7 +11,7 @@ import math
 import operator
 from typing import Any
 
-__all__ = ["as_float", "as_int", "is_float", "is_int"]
+__all__ = ["as_float", "as_int", "is_float", "is_int", "shown"]
 
 
 def is_int(value: Any) -> bool:
@@ -59,7 +59,7 @@ def as_int(name: str, value: Any, *, least: int | None = None, most: int | None 
         number = operator.index(value)
         if (least is None or number >= least) and (most is None or number <= most):
             return number
-    raise ValueError(f"{name} must be {_kind('an integer', least, most)}, got {_shown(value)}")
+    raise ValueError(f"{name} must be {_kind('an integer', least, most)}, got {shown(value)}")
 
 
 def as_float(name: str, value: Any, *, least: float | None = None, most: float | None = None) -> float:
@@ -83,10 +83,10 @@ def as_float(name: str, value: Any, *, least: float | None = None, most: float |
         inside = (least is None or number >= least) and (most is None or number <= most)
         if math.isfinite(number) and inside:
             return number
-    raise ValueError(f"{name} must be {_kind('a finite number', least, most)}, got {_shown(value)}")
+    raise ValueError(f"{name} must be {_kind('a finite number', least, most)}, got {shown(value)}")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """The value in a message: short, and with its type where the type is what is wrong."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -55,8 +55,8 @@ def test_labels_without_their_number() -> None:
     [
         ({"hidden_size": 10, "num_attention_heads": 3}, "not a multiple"),
         ({"hidden_act": "swoosh"}, "unknown hidden_act 'swoosh'; expected one of gelu"),
-        ({"vocab_size": 0}, "vocab_size must be an integer of at least 1, got 0"),
-        ({"num_hidden_layers": "12"}, "num_hidden_layers must be an integer of at least 1, got '12'"),
+        ({"vocab_size": 0}, "vocab_size must be an integer from 1 to .*, got 0"),
+        ({"num_hidden_layers": "12"}, "num_hidden_layers must be an integer from 1 to .*, got '12'"),
         ({"hidden_dropout_prob": 1.0}, r"hidden_dropout_prob must lie in \[0, 1\)"),
         ({"position_embedding_type": "relative_key"}, "only 'absolute'"),
         ({"is_decoder": True}, "decoder"),
@@ -128,7 +128,7 @@ def test_labels_stay_together_whichever_is_set() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("num_labels", 0, "num_labels must be an integer of at least 1, got 0"),
+        ("num_labels", 0, "num_labels must be an integer from 1 to 4194304, got 0"),
         ("num_labels", True, "num_labels must be an integer"),
         ("id2label", {}, "id2label must name the labels"),
         ("id2label", ["a"], "id2label must map numbers to names"),
@@ -213,6 +213,37 @@ def test_its_own_dictionary_makes_it_again() -> None:
     assert config.id2label[0] == "no"
     assert config != BertConfig.from_dict(values)
     assert "num_hidden_layers=3" in repr(config)
+
+
+def test_what_a_file_brought_along_is_an_attribute() -> None:
+    config = BertConfig.from_dict({"architectures": ["BertModel"], "self": 1, "extra": 2, "cls": 3})
+    assert config.extra == {"architectures": ["BertModel"], "self": 1, "extra": 2, "cls": 3}
+    assert config.architectures == ["BertModel"]
+    config.use_cache = False
+    assert config.use_cache is False
+    assert config.to_dict()["use_cache"] is False
+    assert getattr(config, "use_cash", None) is None
+    with pytest.raises(AttributeError, match="BertConfig has no option 'hiden_size'; did you mean 'hidden_size'"):
+        config.hiden_size  # noqa: B018
+
+
+STRANGE: list[Any] = [
+    None, True, -1, 0, 2.5, 10**400, "", "x", [], [1], {}, {"a": 1}, {"0": None}, {"0": "a", "00": "b"}, float("inf")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted({*BertConfig.setting_names(), "model_type", "extra", "is_decoder", "dtype"}))
+def test_any_value_of_any_setting_is_taken_or_refused_in_words(name: str) -> None:
+    for value in STRANGE:
+        said, config = "", None
+        try:
+            config = BertConfig.from_dict({name: value})
+        except ValueError as error:
+            said = str(error)
+        assert "\n" not in said
+        assert len(said) < 500
+        if config is not None:
+            assert BertConfig.from_dict(json.loads(config.to_json_string())) == config
 
 
 def test_json(tmp_path: Path) -> None:

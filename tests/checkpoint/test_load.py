@@ -261,8 +261,8 @@ def test_nothing_is_drawn_when_everything_arrives(
         ({"dtype": "real"}, 'expected "float32", "float64" or "auto"'),
         ({"device_map": "auto"}, "from_pretrained has no option 'device_map'"),
         ({"hidden_act": "swish-ish"}, "unknown hidden_act 'swish-ish'"),
-        ({"num_labels": -1}, "num_labels must be an integer of at least 1"),
-        ({"num_labels": "many"}, "num_labels must be an integer of at least 1"),
+        ({"num_labels": -1}, "num_labels must be an integer from 1 to 4194304"),
+        ({"num_labels": "many"}, "num_labels must be an integer from 1 to 4194304"),
     ],
 )
 def test_options_that_cannot_be(write: Write, state: MakeState, options: dict[str, Any], message: str) -> None:
