@@ -313,7 +313,7 @@ class Op(ABC):
         self.options: dict[str, Any] = {}
         self.kernel: backend.Kernel | None = None
         self.watchers: list[weakref.ref[Tensor]] = []
-        self._locked: list[Array] = []
+        self._locked: list[guard.Hold | None] = []  # what is saved is read-only as long as they are kept
         self._freed = False
 
     @abstractmethod
@@ -410,19 +410,12 @@ class Op(ABC):
 
     def free(self) -> None:
         """Let go of inputs and saved arrays, and make the latter writeable again."""
-        for array in self._locked:
-            guard.unlock(array)
         self._locked, self.saved, self.inputs, self._freed = [], (), (), True
 
     def _lock(self) -> None:
         for value in _flatten(self.saved):
             if hasattr(value, "shape"):
-                guard.lock(value)
-                self._locked.append(value)
-
-    def __del__(self) -> None:
-        for array in getattr(self, "_locked", ()):  # the tape was dropped without a backward pass
-            guard.unlock(array)
+                self._locked.append(guard.lock(value))
 
 
 def _flatten(values: Any) -> Iterator[Any]:

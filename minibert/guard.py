@@ -7,55 +7,105 @@ says so. NumPy can forbid the write: while an array is saved its `writeable` fla
 The flag belongs to one array object. So the array that owns the memory is locked together with the view that was saved;
 another view made earlier keeps its own flag, and writing through that one cannot be seen here. CuPy arrays and other
 array types have no such flag and pass through untouched.
+
+An array is read-only as long as a `Hold` of it lives, and ops keep the holds of what they have saved. Python's own
+counting of references does the bookkeeping, so that it is right at any instant: an op that was interrupted while it
+saved its arrays, or a tape that was dropped, needs no cleaning up. What gives the flag back are callbacks of weak
+references that run no Python code. A `__del__` method would: Ctrl-C in the middle of it would be swallowed, since
+destructors cannot raise, and the rest of it left undone. Nor is there a lock that a fork could copy while another
+thread has it.
 """
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass
-from typing import Any
+import functools
+import weakref
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from minibert.backend import Array
 
-
-@dataclass
-class _Mark:
-    array: np.ndarray  # kept, so that its id cannot be given to another array meanwhile
-    was_writeable: bool
-    count: int = 0
+__all__ = ["Hold", "lock"]
 
 
-_marks: dict[int, _Mark] = {}
-_registry = threading.RLock()
+class Hold:
+    """One array is read-only while this object lives.
+
+    Attributes:
+        owner: the hold of the array whose memory it looks into.
+    """
+
+    __slots__ = ("__weakref__", "owner")
+
+    def __init__(self, owner: Hold | None) -> None:
+        self.owner = owner
 
 
-def lock(array: Array) -> None:
-    """Make `array`, and the array whose memory it looks into, read-only until `unlock` was called as often."""
-    with _registry:
-        for member in _with_owners(array):
-            mark = _marks.get(id(member))
-            if mark is None:
-                if not _can_be_made_writeable(member):
-                    continue
-                mark = _marks[id(member)] = _Mark(member, bool(member.flags.writeable))
-            mark.count += 1
-            member.flags.writeable = False
+class _Entry(NamedTuple):
+    hold: weakref.ref[Hold]
+    callbacks: list[Any]  # weak references, too; they keep the array, so that its id cannot be given to another
 
 
-def unlock(array: Array) -> None:
-    """Take back one `lock`; the last one restores the flag that the array had before the first."""
-    with _registry:
-        for member in reversed(_with_owners(array)):  # owners first: a view may only be as writeable as they are
-            mark = _marks.get(id(member))
-            if mark is None:
+_entries: dict[int, _Entry] = {}  # by the array's id
+
+
+def lock(array: Array) -> Hold | None:
+    """Make `array`, and the array whose memory it looks into, read-only as long as the result is kept.
+
+    None for arrays without such a flag.
+    """
+    chain = _with_owners(array)
+    hold = None
+    for member in reversed(chain):
+        hold = _hold_of(member, chain[-1], hold)
+    return hold
+
+
+def _hold_of(array: np.ndarray, memory: np.ndarray, owner: Hold | None) -> Hold | None:
+    """The living hold of an array, or a new one; `owner` if the array is read-only in any case.
+
+    Args:
+        memory: the array that owns the memory, perhaps this one.
+        owner: the hold of the next array on the way there.
+    """
+    while True:
+        entry = _entries.get(id(array))
+        hold = None if entry is None else entry.hold()
+        if hold is None:
+            if not array.flags.writeable or not _can_be_made_writeable(array):
+                return owner
+            if array is not memory and not _can_be_lifted(memory):
+                return owner
+            hold = Hold(owner)
+            made = _Entry(weakref.ref(hold, functools.partial(_entries.pop, id(array))), [])
+            made.callbacks.extend(weakref.ref(hold, callback) for callback in _restoring(array, memory))
+            if _entries.setdefault(id(array), made) is not made:
+                del made  # another thread was quicker; without references, nothing is called back
                 continue
-            mark.count -= 1
-            if mark.count == 0:
-                del _marks[id(member)]
-                if mark.was_writeable:
-                    _make_writeable(member)
+        array.flags.writeable = False
+        return hold
+
+
+def _restoring(array: np.ndarray, memory: np.ndarray) -> list[Any]:
+    """What gives the flag back, last things first, as callbacks are called; each is called with a weak reference.
+
+    `array.setflags` takes that for its first argument, `write`, and a reference is true. NumPy asks that the memory's
+    owner be writeable just then; so it is made so before, and read-only after. If that was the last hold on it, too, it
+    is writeable a moment later.
+    """
+    if array is memory or id(memory) not in _entries:
+        return [array.setflags]
+    flags: Any = memory.setflags  # of any, since to a type checker its arguments have to be named
+    return [functools.partial(flags, False), array.setflags, flags]
+
+
+def _can_be_lifted(memory: np.ndarray) -> bool:
+    """Whether a view's flag can be given back: not if the memory has been made read-only by others.
+
+    Nor if it is not aligned: the second argument of `setflags`, for which `_restoring` has no say, demands that.
+    """
+    return bool(memory.flags.aligned and (memory.flags.writeable or id(memory) in _entries))
 
 
 def is_writeable(array: Array) -> bool:
@@ -81,15 +131,3 @@ def _can_be_made_writeable(array: np.ndarray) -> bool:
         return not memoryview(base).readonly
     except TypeError:
         return False
-
-
-def _make_writeable(array: np.ndarray) -> None:
-    """Set the flag. NumPy asks that the owner be writeable just then; one that others lock is lifted briefly."""
-    owners = [member for member in _with_owners(array)[1:] if id(member) in _marks]
-    for owner in reversed(owners):
-        if _marks[id(owner)].was_writeable:
-            owner.flags.writeable = True
-    if not isinstance(array.base, np.ndarray) or array.base.flags.writeable:
-        array.flags.writeable = True
-    for owner in owners:
-        owner.flags.writeable = False
