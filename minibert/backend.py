@@ -16,7 +16,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from minibert import forking
+from minibert.environment import kernels_variable
 from minibert.modes import Mode
+
+forking.wait_at_forks()
 
 Array: TypeAlias = Any
 """An array of NumPy, CuPy or another library of the array API standard; the standard defines no type for them."""
@@ -255,22 +259,27 @@ class _Switch:
     """Where kernels run: the variable MINIBERT_KERNELS says "auto" (from `SMALL` numbers on), "always" or "never"."""
 
     def __init__(self) -> None:
-        mode = os.environ.get("MINIBERT_KERNELS", "auto")
-        if mode not in ("auto", "always", "never"):
-            raise ValueError(f"MINIBERT_KERNELS must be auto, always or never, got {mode!r}")
-        self.mode = Mode("kernels", mode != "never")
-        self.smallest = 0 if mode == "always" else SMALL
+        self.mode = Mode("kernels", None)  # None: as the variable says, which is read when that is wanted
+        self._smallest: int | None = None
 
     @property
     def on(self) -> bool:
-        return bool(self.mode.get())
+        value = self.mode.get()
+        return kernels_variable() != "never" if value is None else bool(value)
 
     @on.setter
     def on(self, value: bool) -> None:
         self.mode.set(value)
 
+    @property
+    def smallest(self) -> int:
+        if self._smallest is None:
+            return 0 if kernels_variable() == "always" else SMALL
+        return self._smallest
 
-_switch = _Switch()
+    @smallest.setter
+    def smallest(self, value: int) -> None:
+        self._smallest = value
 
 
 def kernel_for(name: str, arrays: tuple[Array, ...]) -> Kernel | None:
@@ -361,7 +370,7 @@ def set_num_threads(threads: int) -> None:
         ValueError: not an integer from 1 to 1024.
     """
     from minibert.kernels.cpu import threads as pool
-    from minibert.kernels.cpu.cores import MOST_THREADS
+    from minibert.kernels.cores import MOST_THREADS
     from minibert.number_like import as_int
 
     pool.set_num_threads(as_int("the number of threads", threads, least=1, most=MOST_THREADS))

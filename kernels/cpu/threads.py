@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .cores import MOST_THREADS, default_threads
+from ..cores import MOST_THREADS, default_threads
 from .pool import Pool, lend
 
 _threads: int | None = None  # not yet asked for

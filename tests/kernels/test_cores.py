@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from minibert.kernels.cpu import cores, threads
+from minibert.kernels import cores
+from minibert.kernels.cpu import threads
 
 
 @pytest.fixture(autouse=True)

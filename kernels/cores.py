@@ -23,11 +23,20 @@ def default_threads() -> int:
     Raises:
         ValueError: the variable is not a number of threads.
     """
+    return threads_of_variables() or usable_cores()
+
+
+def threads_of_variables() -> int | None:
+    """The number in the first of VARIABLES that is set; None if none is.
+
+    Raises:
+        ValueError: it is not a number of threads.
+    """
     for name in VARIABLES:
         text = os.environ.get(name, "").strip()
         if text:
             return _parsed(name, text)
-    return usable_cores()
+    return None
 
 
 def _parsed(name: str, text: str) -> int:
