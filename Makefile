@@ -45,6 +45,9 @@ bounds: $(VENV)/.test ## the kernels' tests with every array access checked, and
 doubling: $(VENV)/.test ## the table of how each entry's time grows when its texts do
 	$(PY) -m tests.doubling
 
+interrupts: $(VENV)/.test ## 500 interrupts of forward passes and of training, 200 forks in the middle: the next results are right
+	$(PY) -W ignore::DeprecationWarning -m tests.kernels.interrupts --interrupts 500 --forks 200
+
 kills: $(VENV)/.test ## a pretraining run killed 100 times at random instants: it ends at the same bits
 	$(PY) -m tests.pretraining.kills --kills 100
 
@@ -123,4 +126,4 @@ $(ORACLE_VENV)/.oracle: pyproject.toml hatch_build.py | $(ORACLE_VENV)/.created
 	@$(ORACLE_VENV)/bin/python $(PIP_INSTALL) $(TORCH) -e '.[test,oracle]'
 	@touch $@
 
-.PHONY: help demo test lint types oracle oracle-explicit bounds budget doubling kills cache-matrix save-kills notebooks wheel size import-time clean
+.PHONY: help demo test lint types oracle oracle-explicit bounds budget doubling interrupts kills cache-matrix save-kills notebooks wheel size import-time clean

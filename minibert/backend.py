@@ -10,7 +10,6 @@ import functools
 import importlib
 import inspect
 import math
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -282,6 +281,9 @@ class _Switch:
         self._smallest = value
 
 
+_switch = _Switch()
+
+
 def kernel_for(name: str, arrays: tuple[Array, ...]) -> Kernel | None:
     """The kernel `name` for these arrays, or None: then the explicit op runs."""
     if name in CPU_KERNELS and _pays(arrays):
@@ -369,8 +371,8 @@ def set_num_threads(threads: int) -> None:
     Raises:
         ValueError: not an integer from 1 to 1024.
     """
-    from minibert.kernels.cpu import threads as pool
     from minibert.kernels.cores import MOST_THREADS
+    from minibert.kernels.cpu import threads as pool
     from minibert.number_like import as_int
 
     pool.set_num_threads(as_int("the number of threads", threads, least=1, most=MOST_THREADS))

@@ -3,6 +3,8 @@ result is bitwise right."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -165,3 +167,10 @@ def test_without_threads_to_be_had_the_parts_run_in_turn(monkeypatch: pytest.Mon
     monkeypatch.setattr(threading.Thread, "start", refuse)
     check_a_region_works()
     assert pool._pool is None
+
+
+def test_signals_at_random_instants_and_forks() -> None:
+    """A few of what `make interrupts` does by the hundred."""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.kernels.interrupts"]
+    done = subprocess.run([*command, "--interrupts", "5", "--forks", "4"], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
