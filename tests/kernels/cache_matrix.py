@@ -93,9 +93,8 @@ class Installation:
         """The answer of these sources without any cache."""
         with tempfile.TemporaryDirectory() as empty:
             other = {**self.environment, "NUMBA_CACHE_DIR": empty}
-            done = subprocess.run(
-                [sys.executable, "-c", PROGRAM], env=other, text=True, capture_output=True, check=True
-            )
+            command = [sys.executable, "-c", PROGRAM]
+            done = subprocess.run(command, env=other, cwd=self.top.parent, text=True, capture_output=True, check=True)
         return Answer(*json.loads(done.stdout)).value
 
     def files(self, ending: str) -> list[Path]:
@@ -217,10 +216,12 @@ def _stale(site: Installation, right: str) -> None:
     after = before.replace("n, p = _reduce32(x)\n", "n, p = _reduce32(x + x)\n")
     assert after != before
     source.write_text(after)
-    new = site.fresh()
-    assert new != right, "the planted change does nothing"
-    _compiles_then_finds(site, new)
-    source.write_text(before)
+    try:
+        new = site.fresh()
+        assert new != right, "the planted change does nothing"
+        _compiles_then_finds(site, new)
+    finally:
+        source.write_text(before)
     assert site.run() == Answer(right, True, False), "the code of the first version is gone"
 
 
