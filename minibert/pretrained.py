@@ -83,12 +83,17 @@ class BertPreTrainedModel(Module):
             return
         sizes = {name: parameter.shape for name, parameter in fresh._all_names()}
         own = {name: parameter.shape for name, parameter in self._all_names()}
-        changed = [name for name in own if sizes.get(name) != own[name]]
+        changed = [
+            f"{name} has shape {shape}, and the configuration now says {sizes[name]}"
+            for name, shape in own.items()
+            if name in sizes and sizes[name] != shape
+        ]
+        layers, meant = len(self.base_model.encoder.layer), self.config.num_hidden_layers
+        if layers != meant:
+            changed.append(f"there are {layers} layers, and the configuration now says {meant}")
         if changed:
-            now = sizes.get(changed[0])
             raise ValueError(
-                f"the configuration no longer fits the weights: {changed[0]} has shape {own[changed[0]]}, and the "
-                f"configuration now says {now or 'that there is none'}; make a new model of a changed configuration "
+                f"the configuration no longer fits the weights: {changed[0]}; make a new model of a changed one "
                 "(for the vocabulary: resize_token_embeddings)"
             )
 

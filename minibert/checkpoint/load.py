@@ -114,7 +114,8 @@ def load_model(
         cls: any of the BERT models; the checkpoint may be of another one.
         name_or_folder: as in `resolve`.
         config: used instead of the checkpoint's own.
-        dtype: "float32", "float64", or "auto" (float64 if the file's weights are, float32 otherwise).
+        dtype: "float32", "float64", or "auto" (float64 if the file's weights are, float32 otherwise); NumPy's and
+            torch's dtypes too, and `torch_dtype` as another name for it.
         strict: whether missing embeddings or encoder weights are an error.
         ignore_mismatched_sizes: begin heads and poolers of another shape afresh instead of refusing.
         output_loading_info: return (model, `LoadingInfo`).
@@ -127,6 +128,10 @@ def load_model(
         ValueError: a configuration that BertConfig refuses.
     """
     hub, overrides = HubOptions.split(options)
+    if "torch_dtype" in overrides:  # its old name; as a setting of the configuration it would change nothing
+        if dtype != "float32":
+            raise CheckpointError("dtype and torch_dtype are two names for one thing; give one of them")
+        dtype = overrides.pop("torch_dtype")
     folder = resolve(name_or_folder, files=CONFIG_FILES + WEIGHT_FILES, **hub)
     config, weights = read_consistently(folder, CONFIG_FILES + WEIGHT_FILES, lambda: _read(folder, config, overrides))
     precision = _precision(dtype, weights)
@@ -152,6 +157,8 @@ def _read(folder: Path, config: BertConfig | None, overrides: Mapping[str, Any])
 
 
 def _precision(dtype: Any, weights: Weights) -> np.dtype[Any]:
+    if dtype is None or type(dtype).__module__ == "torch" or isinstance(dtype, str):
+        dtype = str(dtype or "float32").removeprefix("torch.")
     if dtype == "auto":
         return np.dtype("float64" if any(weights.stored(name) == "F64" for name in weights) else "float32")
     try:

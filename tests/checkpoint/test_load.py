@@ -271,6 +271,17 @@ def test_options_that_cannot_be(write: Write, state: MakeState, options: dict[st
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "torch.float64", np.float64, np.dtype("float64")])
+def test_the_dtype_by_either_name(write: Write, state: MakeState, config: dict[str, Any], dtype: Any) -> None:
+    """Configurations hold a torch_dtype, but as an option it is no setting of theirs that changes nothing."""
+    folder = write(state("mlm"), config | {"torch_dtype": "float32"})
+    assert BertForMaskedLM.from_pretrained(folder, torch_dtype=dtype).dtype == np.float64
+    assert BertForMaskedLM.from_pretrained(folder, dtype=dtype).dtype == np.float64
+    assert BertForMaskedLM.from_pretrained(folder, torch_dtype=None).dtype == np.float32
+    with pytest.raises(CheckpointError, match="two names for one thing"):
+        BertForMaskedLM.from_pretrained(folder, dtype=dtype, torch_dtype=dtype)
+
+
 def test_a_checkpoint_of_something_else(write: Write) -> None:
     with pytest.raises(CheckpointError, match="none of its 1 tensors belongs to BertModel; it has transformer"):
         BertModel.from_pretrained(write({"transformer.wte.weight": np.ones((3, 2), "f4")}))
