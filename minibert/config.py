@@ -137,7 +137,7 @@ class BertConfig:
         self.id2label = id2label or numbered(2)  # type: ignore[assignment]
         if label2id and not id2label:
             self.label2id = label2id
-        if num_labels:  # 0 stands for "not said" in some files
+        if num_labels is not None and num_labels != 0:  # 0 stands for "not said" in some files
             self.num_labels = num_labels
         self.validate()
 

@@ -94,7 +94,7 @@ class Repository:
             raise CheckpointError(f"{self} on the hub has no weights that minibert reads: {lack_of_weights(available)}")
         if not chosen:
             places = [place for name in files if (place := other_place(available, name))]
-            hint = f"pass subfolder={places[0]!r}" if places else "is it a BERT checkpoint for PyTorch or safetensors?"
+            hint = f"pass subfolder={places[0]!r}" if places else "is it a BERT checkpoint?"
             raise CheckpointError(
                 f"{self} on the hub has none of {', '.join(files)}; it has {some(available)}; {hint}"
             )

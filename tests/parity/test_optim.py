@@ -126,9 +126,9 @@ def test_clipping_follows_torch(max_norm: float, dtype: str) -> None:
         give_gradients(ours, theirs, step)
         for p, q in zip(ours, theirs, strict=True):
             if p.grad is not None:
-                g, q.grad = p.grad.data.astype(dtype), None
-                p.grad, q.data = Tensor(g), q.data.to(getattr(torch, dtype))
-                q.grad = torch.tensor(g)
+                g, p.grad, q.grad = p.grad.data.astype(dtype), None, None
+                p.data, q.data = p.data.astype(dtype), q.data.to(getattr(torch, dtype))
+                p.grad, q.grad = Tensor(g), torch.tensor(g)
         rel = 1e-12 if dtype == "float64" else 1e-6  # a few roundings; torch sums float32 squares in float32
         norm = clip_grad_norm(ours, max_norm)
         assert norm == pytest.approx(torch.nn.utils.clip_grad_norm_(theirs, max_norm).item(), rel=rel)
