@@ -15,6 +15,7 @@ import threading
 from typing import Any, NamedTuple
 
 from minibert.backend import Array, namespace
+from minibert.number_like import is_int
 
 _MULTIPLIERS = 0xD2511F53, 0xCD9E8D57
 _KEY_STEPS = 0x9E3779B9, 0xBB67AE85  # golden ratio and sqrt(3) - 1, as fractions of 2**32
@@ -82,8 +83,8 @@ def drop_threshold(p: float) -> int:
 
 
 class _State(threading.local):
-    seed = 0
-    stream = 0
+    key = Key(0, 0)
+    """The next one. A single value, so that an exception in the middle of a change leaves the old or the new."""
 
 
 _state = _State()
@@ -91,26 +92,26 @@ _state = _State()
 
 def manual_seed(seed: int) -> None:
     """Start the sequence of random draws (initialisation and dropout) from `seed`, an integer in 0..2**64 - 1."""
-    if not 0 <= int(seed) < 2**64:
-        raise ValueError(f"a seed is an integer from 0 to 2**64 - 1, got {seed}")
-    _state.seed, _state.stream = int(seed), 0
+    if not is_int(seed) or not 0 <= int(seed) < 2**64:
+        raise ValueError(f"a seed is an integer from 0 to 2**64 - 1, got {seed!r}")
+    _state.key = Key(int(seed), 0)
 
 
 def next_key() -> Key:
     """A key that no earlier call since `manual_seed` has been given."""
-    key = Key(_state.seed, _state.stream)
-    _state.stream += 1
+    key = _state.key
+    _state.key = Key(key.seed, key.stream + 1)
     return key
 
 
 def get_state() -> dict[str, int]:
     """The place in the sequence of draws, to be kept with a checkpoint."""
-    return {"seed": _state.seed, "stream": _state.stream}
+    return _state.key._asdict()
 
 
 def set_state(state: dict[str, int]) -> None:
     """Go on from where `get_state` was called."""
-    _state.seed, _state.stream = int(state["seed"]), int(state["stream"])
+    _state.key = Key(int(state["seed"]), int(state["stream"]))
 
 
 def numpy_generator() -> Any:

@@ -117,6 +117,11 @@ class Optimizer(ABC):
         Parameters are written in place. One whose array is read-only (a tape still needs its value, or it was mapped
         from a file) gets a new array instead, so that nobody else sees it change.
 
+        Ctrl-C, or another exception from outside, may leave some parameters stepped and others not, and the counts of
+        all advanced. Nothing is written any more then, and `step` may be called again; whoever wants the exact state
+        from before, goes on from a `state_dict` and a copy of the parameters, or keeps signals until the step is over,
+        as `minibert pretrain` does.
+
         Raises:
             ValueError: a gradient or a state does not fit its parameter. Nothing has been stepped then.
         """

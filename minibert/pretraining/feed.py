@@ -9,6 +9,7 @@ a new epoch, since other lengths cut other examples.
 
 from __future__ import annotations
 
+import os
 import queue
 import threading
 import time
@@ -66,18 +67,32 @@ class StepBatch(NamedTuple):
 class Feed:
     """An iterator over the steps from `step` on, with a thread that is `ahead` steps in front.
 
+    The two talk through queues whose operations are single steps of C code, so that an interrupt leaves no lock held.
+    In a forked child, which does not have the thread, a new one goes on where the iterator is.
+
     Attributes:
         waited: seconds that the caller has spent waiting for batches.
+
+    Raises:
+        RuntimeError: while iterating, when the thread died without a word.
     """
 
     def __init__(
         self, recipe: Recipe, data: Callable[[Phase], Data], *, step: int, place: Place, ahead: int = 2
     ) -> None:
         self.waited = 0.0
-        self._recipe, self._data = recipe, data
-        self._queue: queue.Queue[StepBatch | BaseException | None] = queue.Queue(ahead)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, args=(step, place), name="minibert-data", daemon=True)
+        self._recipe, self._data, self._ahead = recipe, data, ahead
+        self._next, self._closed = (step, place), False
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._ready: queue.SimpleQueue[StepBatch | BaseException | None] = queue.SimpleQueue()
+        self._wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()  # an item for each batch to make; False: no more
+        for _ in range(self._ahead + 1):  # and one that it makes meanwhile
+            self._wanted.put(True)
+        work = (self._next[0], self._next[1], self._ready, self._wanted)
+        self._thread = threading.Thread(target=self._work, args=work, name="minibert-data", daemon=True)
         self._thread.start()
 
     def __iter__(self) -> Iterator[StepBatch]:
@@ -85,36 +100,42 @@ class Feed:
 
     def __next__(self) -> StepBatch:
         start = time.perf_counter()
-        got = self._queue.get()
+        if self._process != os.getpid() and not self._closed:
+            self._start()
+        got = self._get()
         self.waited += time.perf_counter() - start
-        if got is None:
-            raise StopIteration
-        if isinstance(got, BaseException):
-            raise got
+        if got is None or isinstance(got, BaseException):
+            self._ready.put(got)  # it is the same next time
+            raise got or StopIteration
+        self._next = (self._next[0] + 1, got.after)
+        self._wanted.put(True)
         return got
+
+    def _get(self) -> StepBatch | BaseException | None:
+        while True:
+            alive = self._thread.is_alive()
+            try:
+                return self._ready.get(timeout=1 if alive else 0)
+            except queue.Empty:
+                if not alive:
+                    raise RuntimeError("the thread that makes the examples ended before the last of them") from None
 
     def close(self) -> None:
         """Stop the thread."""
-        self._stop.set()
-        self._thread.join()
+        self._closed = True
+        if self._process == os.getpid():
+            self._wanted.put(False)
+            self._thread.join()
 
-    def _work(self, step: int, place: Place) -> None:
+    def _work(self, step: int, place: Place, ready: queue.SimpleQueue[Any], wanted: queue.SimpleQueue[bool]) -> None:
         try:
-            for batch in steps(self._recipe, self._data, step, place):
-                if not self._put(batch):
+            batches = steps(self._recipe, self._data, step, place)
+            while wanted.get() and not self._closed:
+                ready.put(batch := next(batches, None))
+                if batch is None:
                     return
-            self._put(None)
-        except BaseException as error:  # told where the batch was wanted
-            self._put(error)
-
-    def _put(self, item: StepBatch | BaseException | None) -> bool:
-        while not self._stop.is_set():
-            try:
-                self._queue.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
+        except BaseException as error:  # raised where the batch was wanted
+            ready.put(error)
 
 
 def steps(recipe: Recipe, data: Callable[[Phase], Data], step: int, place: Place) -> Iterator[StepBatch]:

@@ -27,8 +27,10 @@ class StopAsked:
 
     def __enter__(self) -> StopAsked:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+            numbers = (signal.SIGINT, signal.SIGTERM)
+            self._before = {number: signal.getsignal(number) for number in numbers}  # known before any is replaced
+            for number in numbers:
+                signal.signal(number, self._note)
         return self
 
     def __exit__(
@@ -42,6 +44,7 @@ class StopAsked:
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)
+            # None: not installed by Python, which cannot put it back
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._before = {}
         cleanup.arm()  # what is being saved just now

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,43 @@ def test_what_goes_wrong_in_the_thread_is_told_where_the_batch_was_wanted(data: 
     next(feed)
     with pytest.raises(DataError, match="Input/output error"):
         next(feed)
+    feed.close()
+
+
+def test_a_feed_goes_on_in_a_forked_child(data: Path) -> None:
+    code = f"""
+import os, sys, signal, numpy as np
+from minibert.pretraining.feed import Feed, Place, steps
+from tests.pretraining import toy
+from tests.pretraining.test_training import open_data
+recipe = toy.recipe({str(data)!r})
+source = lambda phase: open_data({str(data)!r}, recipe, phase)
+expected = [batch.after for batch in steps(recipe, source, 0, Place())]
+feed = Feed(recipe, source, step=0, place=Place())
+got = [next(feed).after, next(feed).after]
+child = os.fork()
+signal.alarm(60 if child == 0 else 0)
+got += [batch.after for batch in feed]
+feed.close()
+assert got == expected
+if child:
+    assert os.waitpid(child, 0)[1] == 0
+"""
+    subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", code], check=True, timeout=300)
+
+
+def test_a_feed_whose_thread_died_says_so(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Feed, "_work", lambda *given: None)
+    feed = Feed(toy.recipe(data), lambda phase: Broken(), step=0, place=Place())
+    with pytest.raises(RuntimeError, match="ended before the last"):
+        next(feed)
+    feed.close()
+
+
+def test_an_exhausted_feed_stays_so(data: Path) -> None:
+    recipe = toy.recipe(data)
+    feed = Feed(recipe, lambda phase: Broken(), step=recipe.schedule.steps, place=Place())
+    assert list(feed) == list(feed) == []
     feed.close()
 
 
