@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.convert import Conversion, Source, read_source, write_source
 from minibert.checkpoint.errors import CheckpointError
+from minibert.number_like import is_float, shown
 
 __all__ = ["average"]
 
@@ -65,12 +66,13 @@ def average(
 
 
 def _parts(shares: Sequence[float] | None, count: int) -> list[float]:
-    given = [1.0] * count if shares is None else [float(share) for share in shares]
+    given = [1.0] * count if shares is None else list(shares)
     if len(given) != count:
         raise CheckpointError(f"got {len(given)} shares for {count} checkpoints; expected one for each")
-    if not all(math.isfinite(share) and share > 0 for share in given):
-        raise CheckpointError(f"shares are positive numbers, got {', '.join(f'{share:g}' for share in given)}")
-    return [share / sum(given) for share in given]
+    if not all(is_float(share) and math.isfinite(share) and share > 0 for share in given):
+        raise CheckpointError(f"shares are positive numbers, got {', '.join(shown(share) for share in given)}")
+    total = sum(map(float, given))
+    return [float(share) / total for share in given]
 
 
 def _check_alike(first: Source, other: Source) -> None:
