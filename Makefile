@@ -57,6 +57,9 @@ save-kills: $(VENV)/.test ## saves over a checkpoint killed 400 times: it is the
 cache-matrix: $(VENV)/.test ## the cache of compiled kernels in every state and installation: the answers stay right
 	$(PY) -m tests.kernels.cache_matrix
 
+memory: $(VENV)/.test ## 10,000 calls of every pipeline: memory does not grow
+	$(PY) -m tests.pipelines.memory
+
 budget: $(VENV)/.nvrtc ## compile the CUDA kernels for each kind of GPU: no warnings, no spills, the registers of the table
 	$(PY) $(PYTEST) tests/kernels/cuda/test_budget.py $(ARGS)
 
@@ -126,4 +129,4 @@ $(ORACLE_VENV)/.oracle: pyproject.toml hatch_build.py | $(ORACLE_VENV)/.created
 	@$(ORACLE_VENV)/bin/python $(PIP_INSTALL) $(TORCH) -e '.[test,oracle]'
 	@touch $@
 
-.PHONY: help demo test lint types oracle oracle-explicit bounds budget doubling interrupts kills cache-matrix save-kills notebooks wheel size import-time clean
+.PHONY: help demo test lint types oracle oracle-explicit bounds budget doubling interrupts kills cache-matrix memory save-kills notebooks wheel size import-time clean
