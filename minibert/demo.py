@@ -103,7 +103,8 @@ def main() -> int:
     """Print all tables.
 
     Returns:
-        0; 1 when a cosine is not the published one, 2 when something is missing, 141 when the reader went away.
+        0; 1 when a cosine is not the published one, 2 when something is missing, 130 after Ctrl-C, 141 when
+        the reader went away.
     """
     try:
         show_words()
@@ -113,6 +114,9 @@ def main() -> int:
     except BrokenPipeError:  # the reader, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
         return 141  # 128 + SIGPIPE, as for any program in a pipe
+    except KeyboardInterrupt:
+        print("minibert: interrupted", file=sys.stderr)
+        return 130
     except ValueError as error:
         print(f"minibert: {error}", file=sys.stderr)
         return 2

@@ -19,7 +19,10 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
+
+from minibert.paths import as_path
 
 __all__ = ["CHECKPOINTS", "Checkpoint", "FetchError", "NotReachable", "cache_folder", "fetch"]
 
@@ -108,7 +111,7 @@ CHECKPOINTS: dict[str, Checkpoint] = {
 def cache_folder() -> Path:
     """Where downloads are kept: MINIBERT_CACHE if set and not empty, else `~/.cache/minibert`."""
     chosen = os.environ.get("MINIBERT_CACHE")
-    return Path(chosen).expanduser() if chosen else Path.home() / ".cache" / "minibert"
+    return as_path(chosen) if chosen else as_path("~/.cache/minibert")
 
 
 def fetch(name: str) -> Path:
@@ -124,7 +127,9 @@ def fetch(name: str) -> Path:
     """
     if name not in CHECKPOINTS:
         known = ", ".join(CHECKPOINTS)
-        raise ValueError(f"no published checkpoint is called {name!r}; choose one of: {known}")
+        near = get_close_matches(name, CHECKPOINTS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ValueError(f"no published checkpoint is called {name!r}; choose one of: {known}{hint}")
     target = _target(name)
     if target.is_dir():
         return target
@@ -237,10 +242,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         for name in names:
-            print(fetch(name))
+            print(fetch(name), flush=True)
     except ValueError as error:
         _say(str(error))
         return 2
+    except BrokenPipeError:  # the reader is gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        _say("interrupted")
+        return 130
     return 0
 
 

@@ -25,6 +25,7 @@ from minibert.bench.report import Compared, Result
 from minibert.bench.traffic import gigabytes
 from minibert.bench.workloads import Workload
 from minibert.checkpoint.hidden_folder import scratch_folder
+from minibert.cli.printing import flush, print_text, visible
 from minibert.install import install_extra
 from minibert.paths import as_path
 
@@ -186,12 +187,12 @@ def _target(name: str | None, suffixes: tuple[str, ...]) -> Path | None:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
-    sys.stdout.flush()
+    print_text(text)
+    flush()
 
 
 def _progress(text: str) -> None:
     """What is going on, on a line that is written over; nothing where nobody looks."""
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.write(f"\r\033[K{visible(text)}")
         sys.stderr.flush()

@@ -73,13 +73,14 @@ def _run(arguments: list[str]) -> int:
     import importlib
     from contextlib import ExitStack
 
-    from minibert import cleanup, environment
     from minibert.cli.arguments import parse
+
+    args = parse(arguments)  # --help ends here, before anything that takes longer to import
+    from minibert import cleanup, environment
     from minibert.cli.messages import Warnings
     from minibert.cli.printing import flush
 
     with cleanup.on_signals(), Warnings() as warned, ExitStack() as resources:
-        args = parse(arguments)
         environment.check()
         args.warnings, args.resources = warned, resources
         module, _, function = args.run.partition(":")

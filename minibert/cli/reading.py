@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import select
 import sys
 from collections.abc import Iterator
 from itertools import islice
@@ -103,7 +102,7 @@ class Texts:
         """What has arrived; waits only while there is nothing."""
         try:
             while (block := _read_some(self._file)) is None:  # a stdin that its owner made non-blocking
-                select.select([self._file], [], [])
+                _wait(self._file)
             return block
         except OSError as error:
             raise CommandError(f"cannot read {self.name}: {error.strerror or error}") from error
@@ -222,6 +221,12 @@ def _read_some(file: Any) -> bytes | None:
     read = getattr(file, "read1", None) or file.read
     block: bytes | None = read(_BLOCK)
     return block
+
+
+def _wait(file: Any) -> None:
+    import select  # not on the way to the first answer: few inputs are non-blocking
+
+    select.select([file], [], [])
 
 
 def _size(file: IO[bytes]) -> int | None:

@@ -15,7 +15,6 @@ from minibert.cli.errors import CommandError
 from minibert.cli.printing import Table, clip, print_facts, print_json, print_line, print_table
 from minibert.cli.reading import Line, Texts, line_of_argument, read_context, split_pair
 from minibert.cli.suggestions import with_model_suggestion
-from minibert.cli.writing import ArrayFile, check_target
 from minibert.pipelines import pipeline
 
 __all__ = ["answer", "classify", "features", "fill_mask", "next_sentence", "tokens"]
@@ -102,6 +101,8 @@ def _item(outcome: Outcome) -> str:
 
 def features(args: argparse.Namespace) -> int:
     """`minibert features`."""
+    from minibert.cli.writing import ArrayFile, check_target  # the other tasks write nothing
+
     target = None if args.out is None else check_target(args.out, ".npy")
     if target is not None and args.file not in (None, "-") and target.exists() and os.path.samefile(args.file, target):
         raise CommandError(f"--file and --out are the same file, {target}; choose another for one of them")

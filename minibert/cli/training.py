@@ -40,7 +40,7 @@ def evaluate(args: argparse.Namespace) -> None:
     from minibert.pretraining.held_out import evaluate_model
     from minibert.pretraining.progress import counting
 
-    with counting("example") as on_batch:
+    with counting("example", quiet=args.quiet) as on_batch:
         found = evaluate_model(
             args.model,
             as_path(args.data),

@@ -67,9 +67,9 @@ class Progress:
 
 
 @contextmanager
-def counting(unit: str) -> Iterator[Callable[[int, int], None]]:
+def counting(unit: str, *, quiet: bool = False) -> Iterator[Callable[[int, int], None]]:
     """A bar for work that tells (done, total); nothing where stderr is no terminal."""
-    if not sys.stderr.isatty():
+    if quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return
     from tqdm import tqdm
