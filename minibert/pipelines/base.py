@@ -204,11 +204,11 @@ class Pipeline(ABC):
 
         def failed(k: int, error: ValueError) -> PipelineException:
             wrong = error if isinstance(error, PipelineException) else self.wrong(str(error))
-            told = wrong.at(first + k) if located else wrong
-            told.__cause__ = error if told is not error else None
+            shown = wrong.at(first + k) if located else wrong
+            shown.__cause__ = error if shown is not error else None
             if raises:
-                raise told
-            return told
+                raise shown
+            return shown
 
         jobs: list[list[Row] | PipelineException] = []
         for k, item in enumerate(items):

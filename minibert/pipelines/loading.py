@@ -75,7 +75,7 @@ def settle_dtype(dtype: Any) -> Any:
     try:
         return np.dtype(dtype).name
     except TypeError:
-        return dtype  # whoever loads the model says what is wrong with it
+        return dtype  # left to from_pretrained, which names what it expects
 
 
 def _device(device: Any) -> str:

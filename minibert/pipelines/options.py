@@ -36,7 +36,7 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What every pipeline may be told, when it is made or when it is called.
+    """The options that every pipeline has, when it is made and when it is called.
 
     Attributes:
         tokenizer_kwargs, tokenize_kwargs: more arguments for the tokenizer (two names for one thing).

@@ -79,24 +79,24 @@ def task_of(model: Any, **source: Any) -> str:
     """
     if isinstance(model, BertPreTrainedModel):
         architectures: Iterable[Any] = [kind.__name__ for kind in type(model).__mro__]
-        return _told(type(model).__name__, architectures, TASKS)
+        return _task_for(type(model).__name__, architectures, TASKS)
     if not isinstance(model, str | os.PathLike):
         raise ValueError(f"model must be a folder, a name on the hub or a BERT model, got a {type(model).__name__}")
     folder = resolve(model, files=CONFIG_FILES, **source)
     config: Mapping[str, Any] = read_config(folder)
     architectures = config.get("architectures") or ()
     if isinstance(architectures, list) and architectures:
-        return _told(f"{model} (architectures: {', '.join(map(str, architectures))})", architectures, TASKS)
+        return _task_for(f"{model} (architectures: {', '.join(map(str, architectures))})", architectures, TASKS)
     weights = read_weights(resolve(model, files=CONFIG_FILES + WEIGHT_FILES, **source))
     guess = guess_architecture(map(modern_name, weights))
     # A classifier's weights have the same names whatever they classify.
     if guess == "BertForSequenceClassification":
         choices = ["text-classification", "token-classification"]
-        return _told(f"{model} (its config.json names no architecture)", (), choices)
-    return _told(str(model), [guess], TASKS)
+        return _task_for(f"{model} (its config.json names no architecture)", (), choices)
+    return _task_for(str(model), [guess], TASKS)
 
 
-def _told(what: str, architectures: Iterable[Any], choices: Iterable[str]) -> str:
+def _task_for(what: str, architectures: Iterable[Any], choices: Iterable[str]) -> str:
     for name in architectures:
         if name in _TASK_OF:
             return _TASK_OF[name]
