@@ -17,7 +17,8 @@ from minibert import backend, ops
 from minibert.autograd import Tensor, is_grad_enabled
 from minibert.backend import Array
 from minibert.config import BertConfig
-from minibert.fusing import own_ops, plain
+from minibert.fusing import exactly, own_ops, plain
+from minibert.intact import intact
 from minibert.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from minibert.outputs import BertModelOutput
 from minibert.packing import ModelInputs, PackedBatch, pack
@@ -204,25 +205,31 @@ class BertEncoder(Module):
         return Tensor(kernel.encoder(x.data, starts, layers, heads=heads, eps=eps))
 
 
+_FUSED_OPS = "projections", "self_attention", "add_layer_norm", "bias_gelu", "gelu", *_ADD_LAYER_NORM
+_FUSED_KINDS = (
+    BertLayer, BertAttention, BertSelfAttention, BertSelfOutput, BertIntermediate, BertOutput, Linear, LayerNorm
+)  # fmt: skip
+
+
 def _is_fusable(layers: list[Any]) -> bool:
     """Whether the encoder's kernel computes what these layers would: all parts the library's own, alike, not training.
 
     Each is looked at: any of them may have been replaced, or be in training mode for its dropout alone.
     """
-    if not own_ops("projections", "self_attention", "add_layer_norm", "bias_gelu", "gelu", *_ADD_LAYER_NORM):
+    if not own_ops(*_FUSED_OPS) or not intact(*_FUSED_KINDS):
         return False
     heads, eps = layers[0].attention.self.heads, layers[0].output.LayerNorm.eps
     for layer in layers:
-        if not plain(BertLayer, layer) or not plain(BertAttention, layer.attention):
+        if not exactly(BertLayer, layer) or not exactly(BertAttention, layer.attention):
             return False
         mine, mixed, wide, back = layer.attention.self, layer.attention.output, layer.intermediate, layer.output
-        if not (plain(BertSelfAttention, mine) and plain(BertSelfOutput, mixed) and plain(BertOutput, back)):
+        if not (exactly(BertSelfAttention, mine) and exactly(BertSelfOutput, mixed) and exactly(BertOutput, back)):
             return False
-        if mine.training or mixed.training or back.training or not plain(BertIntermediate, wide):
+        if mine.training or mixed.training or back.training or not exactly(BertIntermediate, wide):
             return False
-        if not plain(Linear, mine.query, mine.key, mine.value, mixed.dense, wide.dense, back.dense):
+        if not exactly(Linear, mine.query, mine.key, mine.value, mixed.dense, wide.dense, back.dense):
             return False
-        if not plain(LayerNorm, mixed.LayerNorm, back.LayerNorm) or wide.activation is not ops.gelu:
+        if not exactly(LayerNorm, mixed.LayerNorm, back.LayerNorm) or wide.activation is not ops.gelu:
             return False
         if mine.heads != heads or mixed.LayerNorm.eps != eps or back.LayerNorm.eps != eps:
             return False

@@ -50,7 +50,12 @@ def own_ops(*names: str) -> bool:
 
 def plain(kind: type[Module], *modules: Any) -> bool:
     """Whether each of `modules` is of exactly this kind and computes what the kind's `forward` says."""
-    for module in modules:
-        if type(module) is not kind or "forward" in vars(module):
+    return exactly(kind, *modules) and intact(kind)
+
+
+def exactly(kind: type[Module], *modules: Any) -> bool:
+    """Whether each of `modules` is of this kind, no subclass, with no `forward` set on the instance."""
+    for module in modules:  # noqa: SIM110 (`all` of a generator takes three times as long)
+        if type(module) is not kind or "forward" in module.__dict__:
             return False
-    return intact(kind)
+    return True
