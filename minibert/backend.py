@@ -18,6 +18,7 @@ import numpy as np
 from minibert import forking
 from minibert.environment import kernels_variable
 from minibert.modes import Mode
+from minibert.number_like import as_float, is_float
 
 forking.wait_at_forks()
 
@@ -54,10 +55,12 @@ def asarray(x: Any, *, dtype: str | None = None, like: Array | None = None) -> A
     if like is not None:
         xp = namespace(like)
         if not is_array(x) or namespace(x) is not xp:
-            x = xp.asarray(to_numpy(x) if hasattr(x, "get") else _from_python(x), device=like.device)
+            x = xp.asarray(to_numpy(x) if device_of(x) == "cuda" else _from_python(x), device=like.device)
         return x if x.dtype == like.dtype else xp.astype(x, like.dtype)
     if not is_array(x) or isinstance(x, np.generic):  # NumPy gives 0-d results as scalars
         x = _from_python(x) if dtype is not None else _in_single_precision(x)
+    elif isinstance(x, np.ndarray) and x.dtype.kind in "cOSUmM":
+        raise ValueError(f"expected numbers, got an array of dtype {x.dtype}")
     if dtype is None or x.dtype == dtype_of(x, dtype):
         return x
     return namespace(x).astype(x, dtype_of(x, dtype))
@@ -78,6 +81,8 @@ def _from_python(x: Any) -> np.ndarray:
         array = np.asarray(x)
     except ValueError as error:
         raise ValueError(f"expected a rectangular array of numbers: {error}") from None
+    if array.dtype.kind == "O" and is_float(x):  # a fraction, or an integer of more than 64 bits
+        array = np.asarray(as_float("a number", x))
     if array.dtype.kind not in "biuf":
         raise ValueError(f"expected numbers, got {type(x).__name__} of dtype {array.dtype}")
     return array
@@ -99,8 +104,11 @@ def _has_dtype(x: Any) -> bool:
 def dtype_of(x: Array, name: Any) -> Any:
     """The dtype called `name` in `x`'s library; only names that a model can compute in are known."""
     known = ("float32", "float64", "float16", "int32", "int64", "uint32", "uint64", "bool")
-    text = np.dtype(name).name if isinstance(name, (type, np.dtype)) else str(name)
-    if text not in known:
+    try:
+        text = np.dtype(name).name
+    except TypeError:  # another library's, or nothing of the kind
+        text = str(name).rpartition(".")[2]
+    if name is None or text not in known:
         raise ValueError(f"unknown dtype {name!r}; expected one of {', '.join(known)}")
     return getattr(namespace(x), text) if text != "bool" else namespace(x).bool
 

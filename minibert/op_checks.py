@@ -42,8 +42,9 @@ def expect_one_dtype(name: str, arrays: Sequence[Array], *, strict: bool) -> Non
     """
     kinds = list(dict.fromkeys(str(array.dtype) for array in arrays if strict or is_real(array)))
     if len(kinds) > 1:
+        best = next((str(array.dtype) for array in arrays if is_real(array)), kinds[0])
         raise ValueError(
-            f"{name} cannot mix {' and '.join(kinds)}; convert the inputs to one dtype with x.astype({kinds[0]!r})"
+            f"{name} cannot mix {' and '.join(kinds)}; convert the inputs to one dtype with x.astype({best!r})"
         )
 
 

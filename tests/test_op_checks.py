@@ -6,6 +6,7 @@ import copy
 import gc
 import pickle
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,17 @@ def test_numbers_take_the_dtype_of_the_tensors(number: Any, dtype: str) -> None:
         assert isinstance(y, Tensor)
         assert y.dtype == dtype
         assert y.requires_grad
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_other_numbers_and_what_is_none(dtype: str) -> None:
+    x = real(2, 2, dtype=dtype)
+    for y in (x * Fraction(1, 2), x @ [[1, 0], [0, 1]], [[1, 0], [0, 1]] @ x, Tensor(Fraction(1, 2)) * 1, x + True):
+        assert y.dtype in (dtype, np.float32)
+    for thing in (1j, None, "a", {}, {1}, 10**400, object(), np.array(["a"]), np.array([None]), np.array([1j])):
+        for call in (lambda v: x + v, lambda v: x @ [v, v], Tensor, made(lambda op, *xs: xs[0]).apply, x.__rmul__):
+            with pytest.raises(ValueError, match="expected (a rectangular array of )?numbers|must be a finite number"):
+                call(thing)
 
 
 def test_a_number_as_a_result_has_the_inputs_dtype() -> None:

@@ -30,4 +30,4 @@ def astype(x: Tensor, dtype: Any) -> Tensor:
     Raises:
         ValueError: a dtype that is not known.
     """
-    return AsType.apply(x, dtype=backend.dtype_of(x.data, dtype))
+    return AsType.apply(x, dtype=dtype if dtype is x.dtype else backend.dtype_of(x.data, dtype))

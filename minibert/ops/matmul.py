@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from minibert.autograd import Op, Tensor, as_tensors
+from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
-from minibert.ops.broadcast import unbroadcast
+from minibert.ops.broadcast import operand, unbroadcast
 
 
 class Matmul(Op):
@@ -28,7 +28,8 @@ def matmul(a: Tensor | Array, b: Tensor | Array) -> Tensor:
     Raises:
         ValueError: the inner lengths differ.
     """
-    a, b = as_tensors((a, b))
+    like = next((v.data for v in (a, b) if isinstance(v, Tensor)), None)
+    a, b = (v if isinstance(v, Tensor) else Tensor(v) if like is None else operand(v, like) for v in (a, b))
     if a.ndim == 0 or b.ndim == 0 or a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(f"matmul needs (..., n, k) and (..., k, m), got {a.shape} and {b.shape}")
     if a.ndim == 1 and b.ndim == 1:
