@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from minibert.cli.errors import CommandError
 from minibert.cli.printing import Table, clip, print_facts, print_json, print_line, print_table
 from minibert.cli.reading import Line, Texts, line_of_argument, read_context, split_pair
 from minibert.cli.suggestions import with_model_suggestion
+from minibert.paths import as_path
 from minibert.pipelines import pipeline
 
 __all__ = ["answer", "classify", "features", "fill_mask", "next_sentence", "tokens"]
@@ -104,8 +104,10 @@ def features(args: argparse.Namespace) -> int:
     from minibert.cli.writing import ArrayFile, check_target  # the other tasks write nothing
 
     target = None if args.out is None else check_target(args.out, ".npy")
-    if target is not None and args.file not in (None, "-") and target.exists() and os.path.samefile(args.file, target):
-        raise CommandError(f"--file and --out are the same file, {target}; choose another for one of them")
+    if target is not None and args.file not in (None, "-") and target.exists():
+        source = as_path(args.file)
+        if source.exists() and source.samefile(target):
+            raise CommandError(f"--file and --out are the same file, {target}; choose another for one of them")
     texts = _texts(args)
     pooled = args.pool != "none"
     pipe = _pipeline("feature-extraction", args, pool=args.pool, normalize=args.normalize, return_tensors=True)

@@ -141,6 +141,7 @@ def test_the_home_folder_in_options(
     ran = run("features", "--model=~/model", "--file=~/texts", "--out=~/x.npy", "--pool=mean")
     assert (ran.status, ran.err) == (0, "")
     assert np.load(tmp_path / "x.npy").shape == (1, 12)
+    assert run("features", "--model=~/model", "--file=~/texts", "--out=~/x.npy").status == 0  # over the old one
     assert run("convert", "~/model", "~/new").status == 0
     assert run("info", "~/new").status == 0
 

@@ -17,9 +17,8 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    # after capsys, which has a stderr of its own
+def watch(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """A terminal for stderr, on which progress is shown at once."""
     monkeypatch.setattr(progress, "SHOWN_AFTER", 0.0)
     monkeypatch.setattr(progress, "EVERY", 0.0)
     monkeypatch.setenv("TERM", "xterm")
@@ -30,12 +29,13 @@ def terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("to_a_file", [False, True])
 def test_shown_and_taken_away(
-    terminal: Terminal,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tiny_checkpoints: dict[str, Path],
     tmp_path: Path,
     to_a_file: bool,
 ) -> None:
+    terminal = watch(monkeypatch)
     (tmp_path / "texts").write_text("the cat\n" * 20)
     command = ["features", "-m", str(tiny_checkpoints["encoder"]), "--pool", "mean", "--file", str(tmp_path / "texts")]
     assert main([*command, *(["--out", str(tmp_path / "x.npy")] if to_a_file else ["--json"])]) == 0
@@ -46,13 +46,13 @@ def test_shown_and_taken_away(
     assert "\x1b" not in capsys.readouterr().out
 
 
-def test_not_shown(
-    terminal: Terminal,
-    capsys: pytest.CaptureFixture[str],
-    tiny_checkpoints: dict[str, Path],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_not_shown(tiny_checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = watch(monkeypatch)
     command = ["tokenize", "-m", str(tiny_checkpoints["mlm"]), "the cat", "a dog"]
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert main(command) == 0
+    assert "2 texts" in terminal.getvalue()
+    terminal.truncate(0)
     assert main([*command, "--quiet"]) == 0
     monkeypatch.setattr("sys.stdout", Terminal())  # the answers are the progress
     assert main(command) == 0
