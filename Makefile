@@ -51,6 +51,9 @@ interrupts: $(VENV)/.test ## 500 interrupts of forward passes and of training, 2
 kills: $(VENV)/.test ## a pretraining run killed 100 times at random instants: it ends at the same bits
 	$(PY) -m tests.pretraining.kills --kills 100
 
+fuzz: $(VENV)/.test ## 3000 damaged versions of every kind of file: read, or refused in one sentence
+	$(PY) -m tests.fuzz --mutants 3000
+
 save-kills: $(VENV)/.test ## saves over a checkpoint killed 400 times: it is the old one or the new one
 	$(PY) -m tests.checkpoint.save_kills --kills 400
 
@@ -129,4 +132,4 @@ $(ORACLE_VENV)/.oracle: pyproject.toml hatch_build.py | $(ORACLE_VENV)/.created
 	@$(ORACLE_VENV)/bin/python $(PIP_INSTALL) $(TORCH) -e '.[test,oracle]'
 	@touch $@
 
-.PHONY: help demo test lint types oracle oracle-explicit bounds budget doubling interrupts kills cache-matrix memory save-kills notebooks wheel size import-time clean
+.PHONY: help demo test lint types oracle oracle-explicit bounds budget doubling interrupts kills cache-matrix memory save-kills fuzz notebooks wheel size import-time clean

@@ -41,8 +41,8 @@ def read_config_file(path: Path) -> dict[str, Any]:
     kind = config.get("model_type")
     if kind not in (None, "", "bert"):
         raise CheckpointError(
-            f'{path} has model_type {kind!r}; minibert reads BERT only ("bert", or none given): use a BERT checkpoint, '
-            f"or a library that has {kind!r}"
+            f'{path} has model_type {kind!r:.40}; minibert reads BERT only ("bert", or none given): use a BERT '
+            f"checkpoint, or a library that has {kind!r:.40}"
         )
     if not kind:
         config.pop("model_type", None)

@@ -28,12 +28,13 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.config_file import read_config, relabel, settle_labels
 from minibert.checkpoint.consistent import read_consistently
-from minibert.checkpoint.errors import CheckpointError, CheckpointWarning
+from minibert.checkpoint.errors import CheckpointError, CheckpointWarning, one_line
 from minibert.checkpoint.hub import CONFIG_FILES, WEIGHT_FILES, HubOptions, resolve
 from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT, NameMap, is_head, is_known_part, match_names
 from minibert.checkpoint.weights import Weights, read_weights
 from minibert.number_like import is_int
 from minibert.options import unknown_option
+from minibert.paths import about
 
 if TYPE_CHECKING:
     from minibert.bert import BertPreTrainedModel
@@ -76,8 +77,9 @@ def load_config(folder: Path, weights: Weights, overrides: Mapping[str, Any]) ->
     from minibert.config import BertConfig
 
     rows = next(iter(weights.shape("classifier.weight")), None) if "classifier.weight" in weights else None
-    settings = settle_labels(read_config(folder), rows)
-    return BertConfig.from_dict(_overridden(settings, overrides))
+    settings = _overridden(settle_labels(read_config(folder), rows), overrides)
+    with about(folder / "config.json", CheckpointError):
+        return BertConfig.from_dict(settings)
 
 
 def _overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,7 +178,8 @@ def _plan_for(
     cls: type[Model], config: BertConfig, weights: Weights, folder: Path, making: Mapping[str, Any]
 ) -> tuple[Model, _Plan]:
     """An unfilled model and the plan to fill it. A decoder unlike the embeddings is untied, as transformers does."""
-    model, plan = _match(cls, config, weights, making)
+    with about(folder / "config.json", CheckpointError):
+        model, plan = _match(cls, config, weights, making)
     if plan.untie:
         warnings.warn(
             f"{folder}: cls.predictions.decoder.weight differs from the word embeddings, although config.json "
@@ -195,11 +198,21 @@ def _plan_for(
     return model, plan
 
 
+_MOST_LAYERS = 1000
+
+
 def _match(cls: type[Model], config: BertConfig, weights: Weights, making: Mapping[str, Any]) -> tuple[Model, _Plan]:
     from minibert.nn import skip_init
 
-    with skip_init():
-        model = cls(config, **making)
+    if config.num_hidden_layers > max(_MOST_LAYERS, len(weights)):  # they would be made one by one
+        raise CheckpointError(
+            f"num_hidden_layers is {config.num_hidden_layers:.6g}, and there are {len(weights)} tensors"
+        )
+    try:
+        with skip_init():
+            model = cls(config, **making)
+    except (OverflowError, MemoryError, ValueError) as error:
+        raise CheckpointError(f"no model of these sizes can be made: {one_line(error)}") from error
     tied = {**TIED_BIAS, **(TIED_WEIGHT if config.tie_word_embeddings else {})}
     shapes = {name: tuple(array.shape) for name, array in model.state_dict().items()}
     plan = _Plan(match_names(weights, shapes, tied=tied))

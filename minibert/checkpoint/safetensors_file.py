@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.errors import CheckpointError, one_line
 from minibert.file_kind import instead_of
+from minibert.paths import regular_size
 
 __all__ = ["Entry", "SafetensorsFile", "bfloat16_bits", "widen_bfloat16", "write_safetensors"]
 
@@ -98,9 +99,8 @@ def _judge(path: Path) -> None:
     """Let the safetensors library read the header; any complaint becomes one line of ours."""
     from safetensors import SafetensorError, safe_open
 
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; expected a safetensors file")
     try:
+        regular_size(path, "a safetensors file")  # a pipe would be waited for
         with safe_open(str(path), framework="numpy") as file:
             file.keys()
     except FileNotFoundError as error:
@@ -108,6 +108,8 @@ def _judge(path: Path) -> None:
     except OSError as error:
         reason = one_line(error.strerror or error)
         raise CheckpointError(f"{path} cannot be read: {reason}; check the file and its permissions") from error
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a sound safetensors file: {_guess(path) or one_line(error)}") from error
 

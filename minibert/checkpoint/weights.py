@@ -121,8 +121,9 @@ def _shard_files(index: Path) -> list[Path]:
             raise CheckpointError(f"{index} names the shard {name[:80]!r}; expected a file name in the same folder")
     missing = [name for name in names if not (index.parent / name).is_file()]
     if missing:
+        few = ", ".join(repr(name)[1:-1] for name in missing[:5])
         raise CheckpointError(
-            f"{index} names {len(names)} shards, of which {len(missing)} are not there: {', '.join(missing[:5])}; "
+            f"{index} names {len(names)} shards, of which {len(missing)} are not there: {few}; "
             "copy or download them too"
         )
     if not names:

@@ -100,6 +100,8 @@ class PretrainingData:
         self.fingerprint = hashlib.sha256((self.folder / INDEX).read_bytes()).hexdigest()
         self.shards = open_shards(self.folder, told, verify=verify)
         self.tokenizer = BertTokenizer.from_pretrained(self.folder)
+        if self.vocabulary_size != 1 + max(self.tokenizer.get_vocab().values()):
+            raise DataError(f"{self.folder / INDEX} is damaged: its vocabulary_size is not that of the tokenizer")
         tokens = tuple(token or "" for token in self.tokenizer.convert_ids_to_tokens(range(self.vocabulary_size)))
         special = tuple(self.tokenizer.all_special_ids)
         self.masking = Masking(tokens, special, self.tokenizer.mask_token_id, masking_probability, whole_word_masking)

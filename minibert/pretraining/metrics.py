@@ -137,7 +137,8 @@ def _parsed(text: str, name: str) -> dict[str, Any] | None:
         return None
     try:
         line = parse_json(text, name)
-    except ValueError:
+        _text(line)
+    except ValueError:  # not JSON; or a number so large that it is infinite
         return None
     if not isinstance(line, dict) or not is_int(line.get("step")) or not isinstance(line.get("evaluation", {}), dict):
         return None

@@ -214,7 +214,7 @@ def read_index(folder: Path) -> dict[str, Any]:
         raise DataError(f"{path} does not describe prepared data: make the folder again with `minibert prepare`")
     if told.get("version") != VERSION:
         raise DataError(
-            f"{path} is of version {told.get('version')}, and this minibert reads version {VERSION}:"
+            f"{path} is of version {told.get('version')!r:.40}, and this minibert reads version {VERSION}:"
             " make the folder again with `minibert prepare`"
         )
     if is_sealed(told) is False or not _is_sound(told):
@@ -264,6 +264,8 @@ def open_shards(folder: Path, told: dict[str, Any], *, verify: bool) -> list[Sha
         tokens = _mapped(folder / entry["tokens"]["file"], token)
         segments = _mapped(folder / entry["segments"]["file"], np.dtype("<u4"))
         documents = _mapped(folder / entry["documents"]["file"], np.dtype("<u4"))
+        if not _is_closed(segments, len(tokens)) or not _is_closed(documents, len(tokens)):
+            raise DataError(f"{folder / INDEX} puts files together that are not of one shard: {_REPAIR}")
         names = folder / entry["names"]["file"]
         shards.append(Shard(first_token, first_document, tokens, segments, documents, names))
         first_token += len(tokens)
@@ -273,6 +275,11 @@ def open_shards(folder: Path, told: dict[str, Any], *, verify: bool) -> list[Sha
     for name, entry in told["tokenizer"].items():
         _check(folder / name, entry, verify)
     return shards
+
+
+def _is_closed(starts: np.ndarray, tokens: int) -> bool:
+    """Whether places in a shard go from its beginning to its end."""
+    return len(starts) > 1 and int(starts[0]) == 0 and int(starts[-1]) == tokens
 
 
 def _mapped(path: Path, dtype: np.dtype[Any]) -> np.ndarray:

@@ -43,7 +43,10 @@ __all__ = [
 
 FORMAT = 2
 FORMATS = (1, 2)  # 1: without a digest of state.json itself
-_FACTS = {"recipe", "data", "place", "random", "schedule", "tokens", "window", "seconds", "optimizer_steps", "files"}
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "recipe": dict, "data": str, "place": dict, "random": dict, "schedule": dict, "tokens": int, "window": dict,
+    "seconds": (int, float), "optimizer_steps": list, "files": dict,
+}  # fmt: skip
 _STATE = re.compile(r"state-(\d+)")
 _LEFTOVER = re.compile(r"\.(state-\d+|model)\.[0-9a-f]{8}\.(part|old)")
 
@@ -93,15 +96,17 @@ def _read(folder: Path, step: int) -> Saved:
         raise ValueError("state.json is not what was written")
     if facts["format"] not in FORMATS:
         reads = " and ".join(map(str, FORMATS))
-        raise RunError(f"{folder} was saved in format {facts['format']!r}, and this minibert reads {reads}")
+        raise RunError(f"{folder} was saved in format {facts['format']!r:.40}, and this minibert reads {reads}")
     if facts["format"] == FORMAT and whole is None:
         raise ValueError("state.json lacks its digest")
-    if missing := _FACTS - facts.keys():
+    if missing := _KINDS.keys() - facts.keys():
         raise ValueError(f"state.json lacks {', '.join(sorted(missing))}")
+    if wrong := sorted(name for name, kind in _KINDS.items() if not isinstance(facts[name], kind)):
+        raise ValueError(f"state.json is not what was written: {', '.join(wrong)}")
     if facts["step"] != step:
-        raise ValueError(f"state.json is of step {facts['step']!r}: was the folder renamed, or the file swapped?")
+        raise ValueError(f"state.json is of step {facts['step']!r:.40}: was the folder renamed, or the file swapped?")
     files = facts["files"]
-    if not isinstance(files, dict) or not all(is_file_name(name) for name in files):
+    if not all(map(is_file_name, files)):
         raise ValueError('the "files" of state.json are not what was written')
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {"state.json"}
     for name in sorted(there | files.keys()):
@@ -193,8 +198,10 @@ def restore(saved: Saved, model: BertForPreTraining, optimizer: Optimizer) -> No
             if count
         }
         optimizer.load_state_dict(state)
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError) as error:
         raise RunError(f"the state {saved.folder} does not fit this run's model: {error}") from error
+    except (TypeError, AttributeError, OverflowError) as error:  # of a format without a digest
+        raise RunError(f"the state {saved.folder} is damaged: its optimizer_steps are no counts") from error
 
 
 @contextmanager

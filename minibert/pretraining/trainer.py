@@ -16,7 +16,6 @@ from minibert.nn import skip_init
 from minibert.pretraining import state as saving
 from minibert.pretraining.compute import Compute
 from minibert.pretraining.data import PretrainingData
-from minibert.pretraining.errors import one_line
 from minibert.pretraining.evaluation import Evaluation, evaluate
 from minibert.pretraining.feed import Feed, Place, StepBatch
 from minibert.pretraining.metrics import Metrics, Window
@@ -76,7 +75,7 @@ class Trainer:
         if saved is not None and saved.facts["data"] != self.data.fingerprint:
             raise RunError(
                 f"the data in {recipe.data.folder} is not what {saved.folder} was trained on: its fingerprint is "
-                f"{self.data.fingerprint}, was {saved.facts['data']}"
+                f"{self.data.fingerprint}, was {saved.facts['data'][:64]!r}"
             )
         config = recipe.config(self.data.vocabulary_size)
         longest = config.max_position_embeddings
@@ -136,7 +135,9 @@ class Trainer:
             self.step, self.tokens, self.seconds = saved.step, int(facts["tokens"]), float(facts["seconds"])
             self.place, self.window = Place(**facts["place"]), Window(**facts["window"])
         except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as error:  # of a format without digest
-            raise RunError(f"the state {saved.folder} is damaged: {one_line(error)}") from error
+            raise RunError(
+                f"the state {saved.folder} is damaged: values of state.json are not what was written"
+            ) from error
 
     # ---- the loop ----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from minibert.number_like import as_int
 from minibert.options import unknown_option
-from minibert.paths import StrPath, as_path
+from minibert.paths import StrPath, about, as_path
 from minibert.tokenizer import files
 from minibert.tokenizer.added import AddedToken
 from minibert.tokenizer.basic import BasicTokenizer
@@ -193,10 +193,12 @@ class BertTokenizer(Vocabulary):
                     raise ValueError(unknown_option("BertTokenizer.from_pretrained", name, [*names, *hub_names]))
         path = as_path(name_or_folder)
         if path.is_file():
-            return cls(path, **overrides)
+            with about(path):
+                return cls(path, **overrides)
         path = resolve(name_or_folder, files=files.FILES, **hub)
-        vocab, added, settings = files.read_folder(path)
-        tokenizer = cls(vocab, **({"added_tokens": added} | settings | overrides))
+        with about(path):
+            vocab, added, settings = files.read_folder(path)
+            tokenizer = cls(vocab, **({"added_tokens": added} | settings | overrides))
         tokenizer.name_or_path = os.fspath(name_or_folder)
         return tokenizer
 
