@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if first.startswith("-") and first not in ("-h", "--help", "--version") and len(arguments) > 1:
         parser.error(f"{first} comes before the command; options come after it")
     args, unknown = parser.parse_known_args(arguments)
-    if unknown:  # told by the command, since its --help is the one to look at
+    if unknown:  # an error of the command, since its --help is the one to look at
         commands.get(args.command, parser).unrecognized(unknown)
     if args.command is None:
         parser.error("which command? " + ", ".join(commands))

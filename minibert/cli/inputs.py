@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import sys
+from codecs import getincrementaldecoder
 from pathlib import Path
 from typing import IO
 
@@ -98,6 +99,8 @@ def decode_whole(data: bytes, name: str) -> str:
 
 def not_text(head: bytes) -> str | None:
     """What a file is, as the end of a sentence, if its first bytes show that it is no text in UTF-8; else None."""
+    if _is_text(head):  # a text may well begin with "BZh" or "%PDF-"
+        return None
     for magic, what in _FORMATS:
         if head.startswith(magic):
             return what
@@ -108,12 +111,13 @@ def not_text(head: bytes) -> str | None:
     return None
 
 
-def _is_text(line: bytes) -> bool:
+def _is_text(part: bytes) -> bool:
+    """Whether `part` is UTF-8, but for a character that is cut off at its end, and has no NUL."""
     try:
-        line.decode("utf-8")
+        getincrementaldecoder("utf-8")().decode(part)
     except UnicodeDecodeError:
         return False
-    return b"\x00" not in line
+    return b"\x00" not in part
 
 
 def _why_not_opened(path: str, error: OSError | ValueError) -> str:

@@ -27,7 +27,7 @@ def say(text: str) -> None:
     try:
         sys.stderr.write(f"minibert: {shown}\n")
         sys.stderr.flush()
-    except (OSError, ValueError):  # full or closed: nobody can be told
+    except (OSError, ValueError):  # full or closed: there is no other place for it
         discard(sys.stderr)
 
 

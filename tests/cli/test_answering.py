@@ -99,6 +99,12 @@ def test_noise_is_no_text(run: Run, tiny_checkpoints: dict[str, Path]) -> None:
     assert "stdin is not text" in ran.err
 
 
+@pytest.mark.parametrize("text", ["BZh, said the bee", "%PDF-1.7 is a version", "\u00e9" * 40_000])
+def test_text_that_begins_like_another_format(run: Run, tiny_checkpoints: dict[str, Path], text: str) -> None:
+    ran = run("tokenize", "-m", tiny_checkpoints["mlm"], "--json", stdin=text.encode())
+    assert (ran.status, json.loads(ran.out)["text"]) == (0, text)
+
+
 def test_memory_does_not_grow_with_the_number_of_lines() -> None:
     class Lines(io.RawIOBase):
         """100,000 lines of 40 bytes."""
