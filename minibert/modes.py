@@ -60,16 +60,34 @@ class Block:
     def __repr__(self) -> str:
         return f"{self._name}()"
 
+    # Ctrl-C in the middle of these two must not leave the setting behind: what was begun is finished, or taken back.
+    # (Between the end of a block and the first instruction of __exit__ no code of ours can catch it.)
+
     def __enter__(self) -> None:
-        _, open_blocks = self._mode.state.get()
-        self._mode.state.set((self._value, (*open_blocks, (self, self._value))))
+        entry = (self, self._value)
+        try:
+            _, open_blocks = self._mode.state.get()
+            self._mode.state.set((self._value, (*open_blocks, entry)))
+        except BaseException:
+            self._remove(entry)
+            raise
 
     def __exit__(self, *error: object) -> None:
-        _, open_blocks = self._mode.state.get()
-        for i in range(len(open_blocks) - 1, -1, -1):  # not always the last: a generator may have left a block open
-            if open_blocks[i][0] is self:
-                open_blocks = open_blocks[:i] + open_blocks[i + 1 :]
-                break
+        entry = None
+        try:
+            entry = self._newest()
+            self._remove(entry)
+        except BaseException:
+            self._remove(self._newest() if entry is None else entry)
+            raise
+
+    def _newest(self) -> tuple[Block, Any] | None:
+        """This block's entry; not always the last: a generator may have left a block open."""
+        return next((entry for entry in reversed(self._mode.state.get()[1]) if entry[0] is self), None)
+
+    def _remove(self, entry: tuple[Block, Any] | None) -> None:
+        """Close what `entry` stands for, if it is open."""
+        open_blocks = tuple([other for other in self._mode.state.get()[1] if other is not entry])
         self._mode.state.set((open_blocks[-1][1] if open_blocks else self._mode.default, open_blocks))
 
     def __call__(self, function: Any) -> Any:

@@ -22,7 +22,7 @@ from .compiled import njit
 from .spin import read
 
 PATIENCE = 2_000
-"""Looks at the others before a thread offers its core to whoever else wants it: a microsecond."""
+"""Looks at the others before a thread offers its core to others: a microsecond."""
 LIMIT = 3
 """Seconds after which a thread gives up on the others. One that was only slow is no harm: the caller computes the
 result anew."""
@@ -32,7 +32,7 @@ BROKEN = 2**62
 
 @intrinsic  # type: ignore[untyped-decorator, unused-ignore]
 def _count_up(typing_context: Any, counter: Any) -> Any:
-    """counter[0] += 1 in one step, whoever else does so; the new number."""
+    """counter[0] += 1 in one step, also where other threads do the same; the new number."""
 
     def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         type_ = signature.args[0]

@@ -77,7 +77,7 @@ def _work(crew: _Crew, i: int) -> None:
             _run_part(crew.job, i + 1)
             spin.answer(answered, number, done)
     except BaseException:
-        pass  # raised in this thread from outside: there is nobody above to catch it, and the region will say so
+        pass  # raised in this thread from outside: no caller could catch it, and the region will say so
     finally:
         try:
             _leave(crew, i)
@@ -86,7 +86,7 @@ def _work(crew: _Crew, i: int) -> None:
 
 
 def _leave(crew: _Crew, i: int) -> None:
-    """Let nobody wait for worker i any more. Does no harm when called twice."""
+    """Let no thread wait for worker i any more. Does no harm when called twice."""
     crew.gone.append(i)
     _break(crew.job)
     spin.give(crew.done[i])
@@ -110,8 +110,8 @@ class Pool:
     """A fixed number of worker threads. The thread that has the pool (see `lend`) counts as one more.
 
     Attributes:
-        free: has one item while nobody has the pool.
-        busy: whether somebody has it.
+        free: has one item while the pool is not in use.
+        busy: whether a thread uses it.
     """
 
     def __init__(self, size: int) -> None:
@@ -197,7 +197,7 @@ _generation = 0
 def lend(parts: int, size: int, body: Callable[..., Any], *args: Any) -> Any:
     """`body(pool, *args)`, the pool having a thread for each of so many parts; what it returns.
 
-    None, without a call, if somebody else has the pool (a part that itself asks for it, or another Python thread), or
+    None, without a call, if the pool is in use (by a part that itself asks for it, or another Python thread), or
     threads cannot be started.
 
     Args:

@@ -118,9 +118,9 @@ class Optimizer(ABC):
         from a file) gets a new array instead, so that nobody else sees it change.
 
         Ctrl-C, or another exception from outside, may leave some parameters stepped and others not, and the counts of
-        all advanced. Nothing is written any more then, and `step` may be called again; whoever wants the exact state
-        from before, goes on from a `state_dict` and a copy of the parameters, or keeps signals until the step is over,
-        as `minibert pretrain` does.
+        all advanced. Nothing is written any more then, and `step` may be called again. For the exact state from before,
+        keep a `state_dict` and a copy of the parameters, or defer signals until the step is over, as `minibert
+        pretrain` does.
 
         Raises:
             ValueError: a gradient or a state does not fit its parameter. Nothing has been stepped then.

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+import minibert
+from minibert import autograd
 from minibert.kernels.cpu import few_rows_encoder, meeting, pool, threads
 from tests.kernels.injection import Injected, Injection, everywhere, traced
 
@@ -60,7 +62,7 @@ def test_before_any_instruction_of_a_region(fresh: bool, times: int) -> None:
         assert came_out or (now == 1).all()
         assert set(now) <= {0, 1}
         time.sleep(0.0015)
-        np.testing.assert_array_equal(counts, now)  # written by nobody any more
+        np.testing.assert_array_equal(counts, now)  # no thread writes any more
         check_a_region_works()
         if fresh:
             pool._pool = None
@@ -153,13 +155,13 @@ def test_a_barrier_that_a_thread_never_comes_to_is_broken() -> None:
     assert meeting.is_broken(counter)
 
 
-def test_waiting_at_a_barrier_has_an_end_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_waiting_at_a_barrier_has_an_end_of_its_own() -> None:
     counter = np.zeros(8, np.int64)
     meeting.meet(counter, 2)  # the other one never comes
     assert meeting.is_broken(counter)
 
 
-def test_without_threads_to_be_had_the_parts_run_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_thread_can_be_started_the_parts_run_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -174,3 +176,18 @@ def test_signals_at_random_instants_and_forks() -> None:
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.kernels.interrupts"]
     done = subprocess.run([*command, "--interrupts", "5", "--forks", "4"], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_no_grad_does_not_outlast_its_block() -> None:
+    """Whatever the instant, but for the first instruction of its end, before which Python lets no code catch it."""
+
+    def region() -> None:
+        with minibert.no_grad():
+            pass
+
+    left_behind = 0
+    for came_out in everywhere(("minibert/modes.py",), region):
+        assert came_out
+        left_behind += not minibert.is_grad_enabled()
+        autograd._grad.state.set((True, ()))
+    assert left_behind <= 6  # instructions outside the two `try`s, of which a signal can come in at the first only
