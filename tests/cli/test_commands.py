@@ -230,11 +230,3 @@ def test_info_without_a_tokenizer(run: Run, tmp_path: Path) -> None:
 
 def test_control_characters_do_not_reach_the_terminal(run: Run, tiny_checkpoints: dict[str, Path]) -> None:
     assert "\x1b" not in run("tokenize", "-m", tiny_checkpoints["mlm"], "a \x1b[31m cat")
-
-
-def test_columns_of_wide_characters(capsys: pytest.CaptureFixture[str]) -> None:
-    from minibert.cli.printing import print_table
-
-    print_table(("a", "b"), [("日本", 1), ("e\u0301", 2)])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines == ["  a     b", "  日本  1", "  e\u0301     2"]
