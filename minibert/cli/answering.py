@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minibert.backend import kernels_off
+from minibert.cli import signals
 from minibert.cli.errors import CommandError
 from minibert.cli.messages import say
 from minibert.cli.printing import Table, clip, flush, print_json, print_line
@@ -68,6 +69,7 @@ def answer_texts(
     with TextProgress(args, texts) as progress:
         for stretch in texts:
             outcomes = _outcomes(stretch, item_of, answers)
+            signals.check()
             wrong = [outcome for outcome in outcomes if outcome.problem]
             if wrong and texts.single:
                 raise CommandError(wrong[0].problem)

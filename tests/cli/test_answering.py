@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minibert.cli import main
+from minibert.cli import main, signals
 from minibert.cli.errors import CommandError
 from minibert.cli.reading import LONGEST_LINE, Texts
 from tests.cli.conftest import EndlessInput, Ran, Run
@@ -202,3 +202,21 @@ def test_main_leaves_the_warnings_filter_alone(capsys: pytest.CaptureFixture[str
     before = list(warnings.filters), warnings.showwarning
     assert main(["info", "no/such/folder"]) == 2
     assert (list(warnings.filters), warnings.showwarning) == before
+
+
+def test_a_lost_interrupt_is_raised_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Lost:
+        def __del__(self) -> None:
+            signals._raise(signal.SIGINT, None)
+
+    before = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(signals, "_arrived", False)
+    monkeypatch.setattr("sys.unraisablehook", signals._report_unraisable)
+    try:
+        signals.check()
+        lost = Lost()
+        del lost  # its exception goes nowhere
+        with pytest.raises(KeyboardInterrupt):
+            signals.check()
+    finally:
+        signal.signal(signal.SIGINT, before)
