@@ -40,7 +40,7 @@ class PackedBatch:
         input_ids: (T,), or None when embeddings were given.
         inputs_embeds: (T, H), or None.
         token_type_ids: (T,).
-        position_ids: (T,); by default counted from each row's first token, with holes counted too.
+        position_ids: (T,); by default where each token stands in its padded row.
     """
 
     B: int
@@ -115,8 +115,8 @@ def pack(
         input_ids: (B, S) integers in 0..V-1.
         attention_mask: (B, S), 1 for tokens and 0 for pads; all ones if None. Holes are allowed.
         token_type_ids: (B, S) integers; all zero if None.
-        position_ids: (B, S) integers; if None, 0, 1, 2, ... from each row's first token on, so that padding on the left
-            and on the right gives the same states. A hole behind the first token counts.
+        position_ids: (B, S) integers; if None, 0..S-1, pads and holes counted, as in the published code. For padding on
+            the left, position ids that begin at each row's first token give the states of padding on the right.
         inputs_embeds: (B, S, H) numbers or Tensor, in place of input_ids.
 
     Raises:
@@ -138,7 +138,7 @@ def pack(
     places = np.flatnonzero(shown)
     starts = [0, *np.cumsum(shown.sum(axis=1)).tolist()]
     positions = (
-        np.arange(S) - shown.argmax(axis=1)[:, None]  # (B, S); negative only before the first token, at pads
+        np.broadcast_to(np.arange(S), (B, S))
         if position_ids is None
         else _like_ids(position_ids, "position_ids", (B, S))
     )

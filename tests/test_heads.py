@@ -208,6 +208,7 @@ def test_more_names_than_the_classifier_has_labels(head: Any) -> None:
 
 LENGTHS = [7, 4, 1, 6]
 """Of four rows of seven positions."""
+POSITIONS = np.tile(np.arange(7), (4, 1))
 
 
 def to_the_left(x: np.ndarray) -> np.ndarray:
@@ -222,12 +223,13 @@ def to_the_left(x: np.ndarray) -> np.ndarray:
         BertForTokenClassification, BertForQuestionAnswering,
     ],
 )  # fmt: skip
-def test_the_side_of_the_padding_changes_nothing(head: Any) -> None:
-    """Inside a model both are the same packed batch, so the states are equal to the bit."""
+def test_the_side_of_the_padding_changes_only_positions(head: Any) -> None:
+    """With the same position ids both are the same packed batch, and so bitwise equal, also what is pooled."""
     model, batch = tiny.model(head), tiny.batch()
     batch.mask = (np.arange(7) < np.array(LENGTHS)[:, None]).astype(np.int64)
-    right = model(**batch.inputs, output_hidden_states=True)
-    left = model(**{name: to_the_left(x) for name, x in batch.inputs.items()}, output_hidden_states=True)
+    inputs = batch.inputs | {"position_ids": POSITIONS}
+    right = model(**inputs, output_hidden_states=True)
+    left = model(**{name: to_the_left(x) for name, x in inputs.items()}, output_hidden_states=True)
     assert left.keys() == right.keys()
     for name in right.keys():  # noqa: SIM118 (an output, not a dict)
         several = isinstance(right[name], tuple)
@@ -240,8 +242,9 @@ def test_the_side_of_the_padding_changes_nothing(head: Any) -> None:
 def test_choices_padded_on_the_left() -> None:
     model, batch = tiny.model(BertForMultipleChoice), tiny.batch()
     batch.mask = (np.arange(7) < np.array(LENGTHS)[:, None]).astype(np.int64)
-    right = model(**{name: x.reshape(2, 2, 7) for name, x in batch.inputs.items()}).logits
-    left = model(**{name: to_the_left(x).reshape(2, 2, 7) for name, x in batch.inputs.items()}).logits
+    inputs = batch.inputs | {"position_ids": POSITIONS}
+    right = model(**{name: x.reshape(2, 2, 7) for name, x in inputs.items()}).logits
+    left = model(**{name: to_the_left(x).reshape(2, 2, 7) for name, x in inputs.items()}).logits
     np.testing.assert_array_equal(left, right)
 
 
@@ -252,13 +255,9 @@ def test_a_mask_that_hides_the_first_position() -> None:
     batch.mask[1, :2] = 0
     batch.mask[2, [0, 3]] = 0
     logits = model(**batch.inputs).logits.numpy()
-    alone = model(batch.ids[1:2, 2:], token_type_ids=batch.types[1:2, 2:]).logits.numpy()
-    np.testing.assert_allclose(logits[1:2], alone, **EXACT)
-    seen = np.array([1, 2, 4, 5, 6])  # a hole behind the first token keeps its position
-    alone = model(
-        batch.ids[2:3, seen], token_type_ids=batch.types[2:3, seen], position_ids=seen[None] - 1
-    ).logits.numpy()
-    np.testing.assert_allclose(logits[2:3], alone, **EXACT)
+    for row, seen in ((1, np.arange(2, 7)), (2, np.array([1, 2, 4, 5, 6]))):  # every token keeps its position
+        alone = model(batch.ids[[row]][:, seen], token_type_ids=batch.types[[row]][:, seen], position_ids=seen[None])
+        np.testing.assert_allclose(logits[[row]], alone.logits.numpy(), **EXACT)
 
 
 # --- what a model returns lies on the way to its loss -----------------------------------------------------------------

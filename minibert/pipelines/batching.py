@@ -80,6 +80,9 @@ def pad_rows(rows: Sequence[Row]) -> dict[str, np.ndarray]:
     for name, array in inputs.items():
         for b, row in enumerate(rows):
             array[b, : len(row)] = getattr(row, name)
+    first = inputs["attention_mask"].argmax(axis=1)[:, None]  # (B, 1)
+    if first.any():  # a tokenizer that pads on the left: a text's answer does not depend on its padding
+        inputs["position_ids"] = np.maximum(np.arange(shape[1]) - first, 0)  # (B, S)
     return inputs
 
 

@@ -136,6 +136,18 @@ def test_float64(head: str, seed: int) -> None:
         np.testing.assert_allclose(ours[name], expected, rtol=0, atol=1e-10, err_msg=name)
 
 
+def test_positions_are_those_of_the_padded_row() -> None:
+    """Whatever the mask hides, also at the beginning (where transformers' pooler reads the state of a pad)."""
+    ours, theirs = pair("BertModel", "float64", random_state("BertModel", 0, SIZES), SIZES)
+    batch = draw_batch(0)
+    batch["attention_mask"][1, 0] = batch["attention_mask"][3, :3] = 0
+    batch["attention_mask"][3, 3:] = 1
+    with torch.no_grad():
+        expected = theirs(**in_torch(batch)).last_hidden_state.numpy()
+    real = batch["attention_mask"] == 1
+    np.testing.assert_allclose(ours(**batch).last_hidden_state.numpy()[real], expected[real], rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("head", HEADS)
 def test_float32_is_as_close_to_the_truth_as_theirs(head: str) -> None:
     """Largest error over five drawn models: of one model alone it is a matter of luck."""
