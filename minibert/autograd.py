@@ -145,7 +145,7 @@ class Tensor(Operators):
         """
         if not self._requires_grad:
             raise ValueError("retain_grad() on a tensor that no gradient is tracked for (requires_grad is False)")
-        if self.creator is not None:
+        if self.creator is not None and not any(watcher() is self for watcher in self.creator.watchers):
             self.creator.watchers.append(weakref.ref(self))
 
     def backward(self, gradient: Any = None, *, retain_graph: bool = False) -> None:
@@ -281,9 +281,9 @@ class Op(ABC):
       array, or a tuple with None where there is none.
 
     Positional inputs are the ones that can have a gradient; everything else (ids, axes, probabilities) is an option.
-    Floating inputs have one dtype, which the result keeps; numbers are converted to it. `self.needs[i]` says whether
-    input i's gradient is wanted, for ops where leaving it out saves work. An op must not return an array that it has
-    saved, nor change its inputs.
+    Floating inputs have one dtype, and numbers are converted to it. `self.needs[i]` says whether input i's gradient is
+    wanted, for ops where leaving it out saves work. An op must not return an array that it has saved, nor change its
+    inputs.
     """
 
     name: ClassVar[str]
@@ -453,15 +453,22 @@ def _through(op: Op, dy: Array, pending: dict[Op, Array], made_now: dict[Tensor,
     for watcher in op.watchers:
         if (watched := watcher()) is not None:
             _accumulate(watched, dy, made_now, owned=False)
-    for x, dx in zip(op.inputs, op.gradients(dy), strict=True):
+    grads = op.gradients(dy)
+    for x, dx in zip(op.inputs, grads, strict=True):
         if dx is None or not x._requires_grad:
             continue
         if x.creator is None:
-            _accumulate(x, dx, made_now, owned=dx is not dy and getattr(dx, "base", dx) is None)
+            _accumulate(x, dx, made_now, owned=_is_owned(dx, dy, grads))
         elif x.creator in pending:
             pending[x.creator] = pending[x.creator] + dx  # used more than once: the gradients add up
         else:
             pending[x.creator] = dx
+
+
+def _is_owned(dx: Array, dy: Array, grads: tuple[Array | None, ...]) -> bool:
+    """Whether backward made this array, for one input: no view, not the incoming gradient, nothing that is saved."""
+    writeable = getattr(getattr(dx, "flags", None), "writeable", True)
+    return dx is not dy and getattr(dx, "base", dx) is None and writeable and sum(g is dx for g in grads) == 1
 
 
 def _accumulate(leaf: Tensor, dx: Array, made_now: dict[Tensor, Tensor | None], *, owned: bool) -> None:

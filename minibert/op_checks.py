@@ -113,7 +113,7 @@ def _refuse(name: str, i: int, dx: Any, x: Any) -> None:
     hint = (
         "a gradient has the shape of its input; what forward broadcast, backward sums"
         if tuple(dx.shape) != x.shape
-        else "a gradient has the dtype of its input; is there an array or a NumPy number of another dtype in backward?"
+        else "a gradient has the dtype of its input; is there an array or a NumPy number of another dtype in the op?"
     )
     raise GradientError(
         f"{name}.backward gave a gradient of shape {tuple(dx.shape)} ({dx.dtype}) for input {i} of shape {x.shape} "

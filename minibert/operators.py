@@ -359,7 +359,7 @@ class Operators:
 
 def _spread(lengths: tuple[Any, ...]) -> tuple[int, ...]:
     """What was given as f(2, 3), f((2, 3)) or f([2, 3])."""
-    if len(lengths) == 1 and (isinstance(lengths[0], (tuple, list, range)) or getattr(lengths[0], "shape", ())):
+    if len(lengths) == 1 and (isinstance(lengths[0], (tuple, list, range)) or getattr(lengths[0], "shape", None)):
         lengths = tuple(lengths[0])
     return tuple(n if type(n) is int else as_int("a length or axis", n) for n in lengths)
 

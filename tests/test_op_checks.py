@@ -189,6 +189,38 @@ def test_a_gradient_that_two_share_may_be_written_into() -> None:
     np.testing.assert_array_equal(dy, [1.0, 1.0])
 
 
+def test_gradients_of_several_leaves_are_arrays_of_their_own() -> None:
+    def same(op: Op, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        both = dy * 1
+        return both, both
+
+    def saved(op: Op, dy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return op.saved[1], op.saved[0]
+
+    def product(op: Op, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        op.save(x, y)
+        z: np.ndarray = x * y
+        return z
+
+    for backward in (same, saved, lambda op, dy: (dy, dy)):
+        x, y = real(2), real(2)
+        made(product, backward).apply(x, y).sum().backward()
+        assert x.grad is not None
+        assert y.grad is not None
+        for other in (y.grad, x, y):
+            assert not np.shares_memory(x.grad.data, other.data)
+        x.grad.data *= 100.0
+
+
+def test_a_gradient_is_retained_once() -> None:
+    x = real(2)
+    y = x * 3.0
+    y.retain_grad()
+    y.retain_grad()
+    (y * y).sum().backward()
+    np.testing.assert_array_equal(y.grad, [12.0, 12.0])
+
+
 def test_writing_into_what_the_tape_holds_names_the_op() -> None:
     def halve(op: Op, x: np.ndarray) -> np.ndarray:
         x *= 0.5
