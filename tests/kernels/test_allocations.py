@@ -45,7 +45,7 @@ def test_what_a_layer_keeps_for_backward() -> None:
     held = bytes_of_a_forward(3, training=True)[0] - bytes_of_a_forward(1, training=True)[0]
     arrays = (8 * T * H + 2 * T * F) * 4
     a_row = (2 * N + 4) * T * 4
-    # Python's own objects of a layer (tensors, ops, what keeps saved arrays read-only) are some 40 kB; a single forgotten
+    # Python's own objects of a layer (tensors, ops, holds of saved arrays) are some 40 kB; a single forgotten
     # (T, H) is 65 kB
     assert held / 2 == pytest.approx(arrays + a_row + 40_000, abs=30_000)
 
