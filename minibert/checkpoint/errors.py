@@ -21,4 +21,5 @@ def one_line(text: object, limit: int = 300) -> str:
     The libraries below write paragraphs with links; an error of ours is one line.
     """
     line = re.sub(r"\s+", " ", str(text)).strip()
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)  # a terminal would obey some
     return line if len(line) <= limit else line[: limit - 3] + "..."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from numpy.typing import NDArray
@@ -47,9 +48,11 @@ def read_bin(path: Path) -> dict[str, tuple[str, NDArray[Any]]]:
         except RuntimeError:  # written before torch 1.6: not a zip, cannot be mapped
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, zip errors, ...
+        # Where a damaged pickle trips torch up (IndexError, TypeError, ...) its words tell a reader nothing.
+        told = f": {one_line(error, 120)}" if isinstance(error, RuntimeError | UnpicklingError | OSError) else ""
         raise CheckpointError(
             f"{path} cannot be read by torch.load(weights_only=True): it is damaged, or holds more than tensors "
-            f"({type(error).__name__}: {one_line(error, 120)})"
+            f"({type(error).__name__}{told})"
         ) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"{path} holds a {type(state).__name__}; expected a dictionary of tensors by name")

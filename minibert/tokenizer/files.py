@@ -152,7 +152,7 @@ def _vocab_of(model: Mapping[str, Any], path: Path) -> dict[str, int]:
 
 def _warn_of_difference(rows: Rows, whole: Mapping[str, Any], folder: Path) -> None:
     """vocab.txt is what people edit, and tokenizer.json what other programs read."""
-    there = whole.get("model", {}).get("vocab")
+    there = _part(whole, "model", dict, folder / TOKENIZER).get("vocab")
     if not isinstance(there, dict) or there == rows.ids:
         return
     entries = [entry for entry in _part(whole, "added_tokens", list, folder / TOKENIZER) if isinstance(entry, dict)]
