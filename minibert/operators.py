@@ -380,6 +380,8 @@ def _updated(x: Any, sign: str, function: Callable[[Any, Any], Tensor], other: A
             f"x {sign}= ...`, or x = x {sign} ... for another tensor"
         )
     y = function(x, other)
+    if y.requires_grad:
+        raise ValueError(f"`{sign}=` on a tensor that wants no gradient would lose that of what it takes in")
     if y.shape != x.shape or y.dtype != x.dtype:
         raise ValueError(f"`{sign}=` would make a {y.shape} {y.dtype} of a tensor {x.shape} {x.dtype}")
     if guard.is_writeable(x.data):

@@ -459,6 +459,13 @@ def test_parameters_are_updated_in_place() -> None:
     weight.requires_grad = False
     dense.weight += 1.0
     assert dense.weight is weight
+    with pytest.raises(ValueError, match=r"`\*=` on a tensor that wants no gradient would lose"):
+        dense.weight *= dense.bias[0]
+    for bias in (dense.bias,):
+        bias.grad = Tensor(np.ones(3, np.float32))
+        with no_grad():
+            bias -= 0.5 * bias.grad  # the loop of plain gradient descent
+    np.testing.assert_array_equal(dense.bias, np.full(3, -0.5))
     square = Tensor(np.full((2, 2), 2.0), requires_grad=True)
     same = square
     with no_grad():
