@@ -60,8 +60,9 @@ save-kills: $(VENV)/.test ## saves over a checkpoint killed 400 times: it is the
 cache-matrix: $(VENV)/.test ## the cache of compiled kernels in every state and installation: the answers stay right
 	$(PY) -m tests.kernels.cache_matrix
 
-memory: $(VENV)/.test ## 10,000 calls of every pipeline: memory does not grow
+memory: $(VENV)/.test ## 10,000 calls of every pipeline, 1,000 training steps: memory does not grow
 	$(PY) -m tests.pipelines.memory
+	$(PY) -m tests.pretraining.memory
 
 budget: $(VENV)/.nvrtc ## compile the CUDA kernels for each kind of GPU: no warnings, no spills, the registers of the table
 	$(PY) $(PYTEST) tests/kernels/cuda/test_budget.py $(ARGS)
