@@ -24,10 +24,18 @@ __all__ = ["ACTIVATIONS", "BertConfig"]
 # Settings of transformers without a meaning here: `BertConfig(use_cache=False)` keeps them in `extra`.
 _OF_TRANSFORMERS = frozenset((
     "add_cross_attention", "architectures", "attn_implementation", "bos_token_id", "chunk_size_feed_forward",
-    "dtype", "eos_token_id", "finetuning_task", "gradient_checkpointing", "is_decoder", "is_encoder_decoder",
-    "name_or_path", "output_past", "position_embedding_type", "pruned_heads", "sep_token_id",
-    "task_specific_params", "tokenizer_class", "torch_dtype", "torchscript", "transformers_version",
+    "cross_attention_hidden_size", "decoder_start_token_id", "directionality", "dtype", "eos_token_id",
+    "finetuning_task", "gradient_checkpointing", "is_decoder", "is_encoder_decoder", "name_or_path", "output_past",
+    "pooler_fc_size", "pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type",
+    "position_embedding_type", "prefix", "pruned_heads", "sep_token_id", "task_specific_params",
+    "tf_legacy_loss", "tie_encoder_decoder", "tokenizer_class", "torch_dtype", "torchscript", "transformers_version",
     "use_bfloat16", "use_cache", "_attn_implementation", "_name_or_path",
+    # How a language model generates, which files of earlier versions hold for a BERT too.
+    "bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample", "early_stopping",
+    "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty", "forced_bos_token_id", "forced_eos_token_id",
+    "length_penalty", "max_length", "min_length", "no_repeat_ngram_size", "num_beam_groups", "num_beams",
+    "num_return_sequences", "output_scores", "remove_invalid_values", "repetition_penalty", "return_dict_in_generate",
+    "suppress_tokens", "temperature", "top_k", "top_p", "typical_p",
 ))  # fmt: skip
 _PROPERTIES = frozenset(("num_labels", "label2id"))
 

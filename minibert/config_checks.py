@@ -39,14 +39,24 @@ def by_number(labels: Any, setting: str) -> dict[int, str]:
         ValueError: not numbers to names, or the numbers leave gaps, so that an answer of the model had no name.
     """
     try:
-        named = {int(i): str(label) for i, label in labels.items()}
-    except (AttributeError, TypeError, ValueError):
+        named = {_number(i): str(label) for i, label in labels.items()}
+    except (AttributeError, TypeError, ValueError, OverflowError):
         raise ValueError(f"{setting} must map numbers to names, got {shown(labels)}") from None
+    if len(named) != len(labels):
+        raise ValueError(f"{setting} gives one number twice: {shown(dict(labels))}")
     if not named or named.keys() != set(range(len(named))):
         raise ValueError(
             f"{setting} must name the labels 0 to {max(len(named), 1) - 1}, got the numbers {list(named)[:8]}"
         )
     return dict(sorted(named.items()))
+
+
+def _number(key: Any) -> int:
+    """A key of id2label: an integer, also as JSON or a table of floats writes it. ValueError for a fraction."""
+    number = int(key)
+    if not isinstance(key, str) and number != key:
+        raise ValueError
+    return number
 
 
 def _size(name: str, value: Any) -> int:

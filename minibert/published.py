@@ -19,9 +19,9 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
+from minibert.options import did_you_mean
 from minibert.paths import as_path
 
 __all__ = ["CHECKPOINTS", "Checkpoint", "FetchError", "NotReachable", "cache_folder", "fetch"]
@@ -127,8 +127,7 @@ def fetch(name: str) -> Path:
     """
     if name not in CHECKPOINTS:
         known = ", ".join(CHECKPOINTS)
-        near = get_close_matches(name, CHECKPOINTS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(name, CHECKPOINTS)
         raise ValueError(f"no published checkpoint is called {name!r}; choose one of: {known}{hint}")
     target = _target(name)
     if target.is_dir():

@@ -309,3 +309,24 @@ def test_where_else_a_configuration_may_be(tmp_path: Path) -> None:
     (tmp_path / "google" / "bert_config.json").write_text(GOOGLE)
     with pytest.raises(ValueError, match=r"bert_config\.json is Google's name for it: copy it to config\.json"):
         BertConfig.from_pretrained(tmp_path / "google")
+
+
+def test_configurations_of_every_era_are_read_by_name() -> None:
+    """Those of 2019 name no model_type, and hold settings of text generation."""
+    old = {"output_past": True, "do_sample": False, "pruned_heads": {}, "num_beams": 1, "prefix": None, "top_k": 50}
+    config = BertConfig(vocab_size=99, directionality="bidi", pooler_type="first_token_transform", **old)
+    assert config.do_sample is False
+    assert BertConfig(**json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({0: "a", "0": "b"}, "id2label gives one number twice"),
+        ({0: "a", 0.5: "b"}, "id2label must map numbers to names"),
+        ({float("inf"): "a"}, "id2label must map numbers to names"),
+    ],
+)
+def test_no_label_is_lost(labels: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        BertConfig(id2label=labels)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,7 +18,7 @@ from typing import Any
 from minibert.checkpoint.errors import CheckpointError, one_line
 from minibert.checkpoint.repository import WEIGHT_FILES, Repository
 from minibert.models import bundled
-from minibert.options import unknown_option
+from minibert.options import nearest, unknown_option
 from minibert.paths import StrPath, as_path
 
 __all__ = ["CONFIG_FILES", "TOKENIZER_FILES", "WEIGHT_FILES", "HubOptions", "resolve"]
@@ -150,8 +149,8 @@ def _similar(path: Path) -> Path | None:
         names = [one.name for one in islice(path.parent.iterdir(), 10_000) if one.is_dir()]
     except OSError:
         return None
-    close = get_close_matches(path.name, names, n=1, cutoff=0.75)
-    return path.parent / close[0] if close else None
+    close = nearest(path.name, names, cutoff=0.75)
+    return path.parent / close if close else None
 
 
 def _looks_like_a_path(name: str) -> bool:

@@ -9,8 +9,8 @@ from minibert.cli.errors import CommandError
 from minibert.cli.inputs import read_small_text
 from minibert.cli.printing import print_facts, print_json, print_line
 from minibert.cli.progress import watched
-from minibert.cli.suggestions import did_you_mean
 from minibert.models import MODELS, bundled
+from minibert.options import did_you_mean
 from minibert.paths import as_path
 from minibert.pretraining.corpus import Corpus
 from minibert.pretraining.prepare import HELD_OUT, TRAIN, prepare_corpus

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from minibert.cli.errors import CommandError
-from minibert.cli.suggestions import did_you_mean, suggest_choice, suggest_command
+from minibert.cli.suggestions import suggest_choice, suggest_command
+from minibert.options import did_you_mean
 
 __all__ = [
     "Parser",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from minibert.models import MODELS
+from minibert.options import did_you_mean
 from minibert.paths import as_path
 
-__all__ = ["did_you_mean", "suggest_choice", "suggest_command", "with_model_suggestion"]
+__all__ = ["suggest_choice", "suggest_command", "with_model_suggestion"]
 
 # What other programs and libraries call the same thing.
 _OTHER_NAMES = {
@@ -35,15 +36,6 @@ _OTHER_NAMES = {
     "unmask": "fill-mask",
     "vocab": "vocabulary",
 }
-
-
-def did_you_mean(typed: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """ "; did you mean X?" with the nearest of `known`; empty if nothing is near."""
-    from difflib import get_close_matches  # after a mistake only: it takes longer to import than most commands to parse
-
-    by_lower = {name.lower().replace("_", "-"): name for name in known}
-    near = get_close_matches(typed.lower().replace("_", "-"), by_lower, n=1, cutoff=cutoff)
-    return f"; did you mean {by_lower[near[0]]}?" if near else ""
 
 
 def suggest_choice(typed: str, known: Iterable[str]) -> str:

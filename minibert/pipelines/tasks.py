@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +13,7 @@ from minibert.checkpoint.hub import CONFIG_FILES, WEIGHT_FILES, resolve
 from minibert.checkpoint.names import modern_name
 from minibert.checkpoint.weights import read_weights
 from minibert.models import MINI
+from minibert.options import nearest
 from minibert.pipelines.base import Pipeline
 from minibert.pipelines.feature_extraction import FeatureExtractionPipeline
 from minibert.pipelines.fill_mask import FillMaskPipeline
@@ -47,6 +47,12 @@ _TASK_OF = {
     "BertForQuestionAnswering": "question-answering",
 }
 
+# Tasks of transformers that are not built here; the nearest name would be another task.
+_NOT_HERE = frozenset((
+    "summarization", "table-question-answering", "text-generation", "text2text-generation", "translation",
+    "zero-shot-classification",
+))  # fmt: skip
+
 
 def class_of(task: str) -> type[Pipeline]:
     """The pipeline class of a task, by its name or an alias.
@@ -58,8 +64,8 @@ def class_of(task: str) -> type[Pipeline]:
     found = TASKS.get(ALIASES.get(name, name))
     if found is not None:
         return found
-    close = difflib.get_close_matches(name, [*TASKS, *ALIASES], n=1)
-    hint = f"did you mean {close[0]!r}? Expected" if close else "expected"
+    close = None if name in _NOT_HERE else nearest(name, [*TASKS, *ALIASES])
+    hint = f"did you mean {close!r}? Expected" if close else "expected"
     if os.path.isdir(os.path.expanduser(name)):
         hint = f"for the folder of a model say pipeline(model={name!r}); expected"
     raise ValueError(f"unknown task {task!r}; {hint} one of {', '.join([*TASKS, *ALIASES])}")

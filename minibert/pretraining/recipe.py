@@ -18,7 +18,6 @@ become a default for a month. Files read and written by `minibert.pretraining.re
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from minibert.backend import MATMUL_PRECISIONS
 from minibert.config import BertConfig
 from minibert.number_like import is_float, is_int
+from minibert.options import nearest
 
 __all__ = [
     "DataPart", "OptimizerPart", "Phase", "Recipe", "RecipeError", "SchedulePart", "StartPart", "differences",
@@ -363,6 +363,6 @@ def _value(hint: Any, value: Any, name: str) -> Any:
 
 
 def _unknown(name: str, known: Any, where: str) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.7)  # a far one would mislead
-    guess = f"did you mean {where}{near[0]}? The keys are" if near else "the keys are"
+    near = nearest(name, known, cutoff=0.7)  # names of many settings are short
+    guess = f"did you mean {where}{near}? The keys are" if near else "the keys are"
     return f"unknown key {where}{name}; {guess} {', '.join(sorted(known))}"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import tomllib
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from minibert.checkpoint import Staging
 from minibert.install import MissingLibrary
+from minibert.options import did_you_mean
 from minibert.paths import StrPath, as_path, decode, read_regular
 from minibert.pretraining.errors import one_line
 from minibert.pretraining.recipe import Recipe, RecipeError
@@ -43,8 +43,7 @@ def read_recipe(name: StrPath, *, settings: Iterable[str] = ()) -> Recipe:
     try:
         values = tomllib.loads(decode(read_regular(path, LIMIT), path))
     except FileNotFoundError:
-        near = get_close_matches(str(name), bundled(), n=1, cutoff=0.6)
-        hint = f"; did you mean {near[0]}?" if near else ""
+        hint = did_you_mean(str(name), bundled())
         raise RecipeError(
             f"there is no recipe {name}; expected a TOML file, or one of {', '.join(bundled())}{hint}"
         ) from None
