@@ -125,9 +125,9 @@ class Module:
         """Every parameter once."""
         return (parameter for _, parameter in self.named_parameters())
 
-    def num_parameters(self) -> int:
-        """How many numbers are learned."""
-        return sum(parameter.size for parameter in self.parameters())
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """How many numbers are learned; with `only_trainable`, without the parameters that are frozen."""
+        return sum(one.size for one in self.parameters() if one.requires_grad or not only_trainable)
 
     # --- state ------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ import numpy as np
 from minibert import backend, guard
 from minibert.backend import Array
 from minibert.number_like import as_int, is_float
+from minibert.tensor_names import missing_attribute
 
 if TYPE_CHECKING:
     from minibert.autograd import Tensor
@@ -78,6 +79,9 @@ class Operators:
 
     def __rpow__(self, base: Any) -> Tensor:
         return ops.exponential(base, self)
+
+    def __pos__(self) -> Tensor:
+        return cast("Tensor", self)
 
     def __matmul__(self, other: Any) -> Tensor:
         return ops.matmul(self, other)
@@ -265,9 +269,9 @@ class Operators:
         """Absolute value of each element."""
         return ops.absolute(self)
 
-    def clip(self, low: float | None = None, high: float | None = None) -> Tensor:
-        """Each element, but not below `low` and not above `high`."""
-        return ops.clip(self, low, high)
+    def clip(self, min: float | None = None, max: float | None = None) -> Tensor:
+        """Each element, but not below `min` and not above `max`."""
+        return ops.clip(self, min, max)
 
     def exp(self) -> Tensor:
         """e to the power of each element."""
@@ -288,6 +292,11 @@ class Operators:
     def astype(self, dtype: Any) -> Tensor:
         """In another dtype, "float32" or "float64"; the gradient runs through, unless it is one of integers."""
         return ops.astype(self, dtype)
+
+    if not TYPE_CHECKING:  # a type checker would take every misspelt name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            raise AttributeError(missing_attribute(name))
 
     # --- ways out ---------------------------------------------------------------------------------------------------
 
@@ -338,6 +347,9 @@ class Operators:
         if self.shape or not backend.namespace(self.data).isdtype(self.data.dtype, "integral"):
             raise TypeError(f"an index is an integer without axes, not a tensor of shape {self.shape} {self.dtype}")
         return int(self.item())
+
+    def __round__(self, digits: int | None = None) -> float:
+        return round(self.item(), digits)
 
     def __format__(self, how: str) -> str:
         if not how:

@@ -20,10 +20,17 @@ class BertPreTrainedModel(Module):
     """Name under which models with a head keep the `BertModel`."""
 
     def __init__(self, config: BertConfig) -> None:
-        if not isinstance(config, BertConfig):
+        given: Any = config
+        if not isinstance(given, BertConfig):
+            own = type(self).__name__
+            if hasattr(given, "to_dict"):  # another library's, perhaps of the same name
+                raise ValueError(
+                    f"{own} is made of minibert's BertConfig, got a {type(given).__module__}.{type(given).__name__}: "
+                    "convert it with BertConfig(**config.to_dict())"
+                )
             raise ValueError(
-                f"{type(self).__name__} is made of a BertConfig, got a {type(config).__name__}; a published model is "
-                f"loaded with {type(self).__name__}.from_pretrained(folder or name)"
+                f"{own} is made of a BertConfig, got a {type(given).__name__}; a published model is loaded with "
+                f"{own}.from_pretrained(folder or name)"
             )
         config.validate()
         self.config = config
@@ -46,8 +53,8 @@ class BertPreTrainedModel(Module):
 
         Args:
             name_or_folder: a folder with config.json and weights, or a name such as "bert-base-cased".
-            options: see `minibert.checkpoint.load_model`: dtype, revision, token, subfolder, ..., and any value of the
-                configuration (such as num_labels=3).
+            options: see `minibert.checkpoint.load_model`: config, dtype, revision, token, subfolder, ..., and any value
+                of the configuration (such as num_labels=3).
 
         Raises:
             ValueError: nothing there, not readable, or weights that do not fit the configuration.

@@ -198,3 +198,23 @@ def test_axes_and_lengths_are_any_integers(integer: Any) -> None:
     for wrong in (2.0, True, "2"):
         with pytest.raises(ValueError, match="must be an integer"):
             x.reshape(wrong, 3)
+
+
+def test_plus_and_round() -> None:
+    x = Tensor(np.array([1.5, 2.5]), requires_grad=True)
+    (+x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [1, 1])
+    assert round(Tensor(np.array([2.345])), 1) == 2.3
+    assert round(Tensor(np.array(2.6))) == 3
+    with pytest.raises(ValueError, match="one element"):
+        round(x)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [("view", r"x\.reshape"), ("softmax", r"minibert\.ops\.softmax\(x\)"), ("banana", "attribute 'banana'$")],
+)
+def test_names_of_other_libraries(name: str, instead: str) -> None:
+    with pytest.raises(AttributeError, match=instead):
+        getattr(Tensor(np.zeros(3)), name)
+    assert not hasattr(Tensor(np.zeros(3)), "__array_interface__")

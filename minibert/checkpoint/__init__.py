@@ -4,7 +4,7 @@ hub                where a checkpoint lies; repository fetches it, contents says
 config_file        its config.json
 weights            its tensors: safetensors_file, or torch_bin
 names              which tensor is which parameter
-load, save         from_pretrained, save_pretrained
+load, save         from_pretrained, save_pretrained; elsewhere has what other libraries' options mean for them
 staging            files that appear whole or not at all, and together: hidden_folder, switch, disk
 consistent         reading while another process saves
 convert            any checkpoint -> safetensors

@@ -28,13 +28,14 @@ from numpy.typing import NDArray
 
 from minibert.checkpoint.config_file import read_config, relabel, settle_labels
 from minibert.checkpoint.consistent import read_consistently
+from minibert.checkpoint.elsewhere import LOADING, without_meaning
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning, one_line
 from minibert.checkpoint.hub import CONFIG_FILES, WEIGHT_FILES, HubOptions, resolve
 from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT, NameMap, is_head, is_known_part, match_names
 from minibert.checkpoint.weights import Weights, read_weights
 from minibert.number_like import is_int
 from minibert.options import unknown_option
-from minibert.paths import about
+from minibert.paths import StrPath, about
 
 if TYPE_CHECKING:
     from minibert.bert import BertPreTrainedModel
@@ -102,7 +103,7 @@ def load_model(
     cls: type[Model],
     name_or_folder: str | os.PathLike[str],
     *,
-    config: BertConfig | None = None,
+    config: BertConfig | StrPath | None = None,
     dtype: Any = "float32",
     strict: bool = True,
     ignore_mismatched_sizes: bool = False,
@@ -115,7 +116,7 @@ def load_model(
     Args:
         cls: any of the BERT models; the checkpoint may be of another one.
         name_or_folder: as in `resolve`.
-        config: used instead of the checkpoint's own.
+        config: used instead of the checkpoint's own; a folder or a name stands for its configuration.
         dtype: "float32", "float64", or "auto" (float64 if the file's weights are, float32 otherwise); NumPy's and
             torch's dtypes too, and `torch_dtype` as another name for it.
         strict: whether missing embeddings or encoder weights are an error.
@@ -123,21 +124,23 @@ def load_model(
         output_loading_info: return (model, `LoadingInfo`).
         making: what `cls` is called with beside the configuration.
         options: those of `HubOptions` (revision, token, subfolder, ...); all others are settings of the configuration
-            to change, such as `num_labels=3`.
+            to change, such as `num_labels=3`. Options of other libraries without a meaning here
+            (`low_cpu_mem_usage`, `trust_remote_code`, ...) are accepted.
 
     Raises:
         CheckpointError: not found, not readable, not BERT, wrong shapes, or (with `strict`) an incomplete encoder.
         ValueError: a configuration that BertConfig refuses.
     """
-    hub, overrides = HubOptions.split(options)
+    hub, overrides = HubOptions.split(without_meaning(options, LOADING))
+    chosen = None if config is None else _configuration(config, hub)
     if "torch_dtype" in overrides:  # its old name; as a setting of the configuration it would change nothing
         if dtype != "float32":
             raise CheckpointError("dtype and torch_dtype are two names for one thing; give one of them")
         dtype = overrides.pop("torch_dtype")
     folder = resolve(name_or_folder, files=CONFIG_FILES + WEIGHT_FILES, **hub)
-    config, weights = read_consistently(folder, CONFIG_FILES + WEIGHT_FILES, lambda: _read(folder, config, overrides))
+    settings, weights = read_consistently(folder, CONFIG_FILES + WEIGHT_FILES, lambda: _read(folder, chosen, overrides))
     precision = _precision(dtype, weights)
-    model, plan = _plan_for(cls, config, weights, folder, making or {})
+    model, plan = _plan_for(cls, settings, weights, folder, making or {})
     _refuse(plan, folder, strict, ignore_mismatched_sizes)
     _fill(model, plan, weights, precision)
     model.eval()
@@ -146,6 +149,16 @@ def load_model(
         # Said in the docstring, not in the type: everybody else would have to tell the two apart.
         return cast(Model, (model, _info(plan)))
     return model
+
+
+def _configuration(given: Any, hub: Mapping[str, Any]) -> BertConfig:
+    from minibert.config import BertConfig
+
+    if isinstance(given, str | os.PathLike):
+        return BertConfig.from_pretrained(given, **hub)
+    if not isinstance(given, BertConfig):
+        raise CheckpointError(f"config must be minibert's BertConfig, a folder or a name, got a {type(given).__name__}")
+    return given
 
 
 def _read(folder: Path, config: BertConfig | None, overrides: Mapping[str, Any]) -> tuple[BertConfig, Weights]:

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from minibert.checkpoint.config_file import relabel
+from minibert.checkpoint.elsewhere import SAVING, without_meaning
 from minibert.checkpoint.errors import CheckpointError, one_line
 from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT
 from minibert.checkpoint.safetensors_file import write_safetensors
 from minibert.checkpoint.staging import Staging
+from minibert.options import unknown_option
 from minibert.paths import StrPath, as_path
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def save_model(
     *,
     dtype: str | None = None,
     max_shard_size: int | str | None = None,
+    **others: Any,
 ) -> list[Path]:
     """Write config.json and the weights of `model` into `folder`, which is made if need be; the paths written.
 
@@ -48,11 +51,15 @@ def save_model(
         folder: where to.
         dtype: "float64", "float32", "float16" or "bfloat16"; the model's own by default.
         max_shard_size: split into files of at most so many bytes, or "200MB", "5GB"; one file by default.
+        others: options of other libraries that ask for what is done anyway (`safe_serialization=True`).
 
     Raises:
-        CheckpointError: unknown dtype or size, a weight too large for float16, or the folder cannot be written.
+        CheckpointError: unknown option, dtype or size, a weight too large for float16, or the folder cannot be written.
             Whatever goes wrong, the folder holds what it held before.
     """
+    if unknown := without_meaning(others, SAVING):
+        known = ("dtype", "max_shard_size", *SAVING)
+        raise CheckpointError(unknown_option("save_pretrained", next(iter(unknown)), known))
     state = without_doubles({name: np.asarray(array) for name, array in model.state_dict().items()})
     config = dict(model.config.to_dict())
     if "qa_outputs.weight" in state:  # transformers makes this head of num_labels rows, though it can only be two

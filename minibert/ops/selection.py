@@ -65,15 +65,15 @@ def where(condition: Any, x: Any, y: Any) -> Tensor:
     return Where.apply(x, y, condition=mask)
 
 
-def clip(x: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
-    """x, elementwise, but not below `low` and not above `high`; None is no bound.
+def clip(x: Tensor, min: float | None = None, max: float | None = None) -> Tensor:
+    """x, elementwise, but not below `min` and not above `max`; None is no bound.
 
     Raises:
-        ValueError: no bound at all, one that is not a finite number, or `low` above `high`.
+        ValueError: no bound at all, one that is not a finite number, or `min` above `max`.
     """
-    if low is None and high is None:
+    if min is None and max is None:
         raise ValueError("clip needs a lower or an upper bound")
-    low, high = (None if v is None else as_float(f"clip's {n} bound", v) for v, n in ((low, "lower"), (high, "upper")))
+    low, high = (None if v is None else as_float(f"clip's {n} bound", v) for v, n in ((min, "lower"), (max, "upper")))
     if low is not None and high is not None and low > high:
         raise ValueError(f"clip's lower bound {low:g} lies above the upper bound {high:g}")
     return Clip.apply(x, low=low, high=high)

@@ -81,7 +81,17 @@ def broadcast_to(x: Tensor, *, shape: tuple[int, ...]) -> Tensor:
 
 
 def concat(xs: Sequence[Tensor], *, axis: int = 0) -> Tensor:
-    """Tensors joined along `axis`."""
+    """Tensors of at least one axis joined along `axis`; their other axes are equal.
+
+    Raises:
+        ValueError: there are none, there is no such axis, or the others differ.
+    """
+    xs = tuple(xs)
+    if not xs or min(x.ndim for x in xs) == 0:
+        raise ValueError(f"concat needs tensors of at least one axis, got {[x.shape for x in xs]}")
+    axis = axis_from_front(axis, xs[0].ndim)
+    if len({(*x.shape[:axis], *x.shape[axis + 1 :]) for x in xs}) > 1 or len({x.ndim for x in xs}) > 1:
+        raise ValueError(f"concat along axis {axis} needs tensors that differ there alone, got {[x.shape for x in xs]}")
     return Concat.apply(*xs, axis=axis)
 
 
@@ -102,7 +112,7 @@ def expand_dims(x: Tensor, *, axis: int) -> Tensor:
     Raises:
         ValueError: there is no such axis.
     """
-    place = _axis(axis, x.ndim + 1)
+    place = axis_from_front(axis, x.ndim + 1)
     return reshape(x, shape=(*x.shape[:place], 1, *x.shape[place:]))
 
 
@@ -115,7 +125,7 @@ def squeeze(x: Tensor, *, axis: int | tuple[int, ...] | None = None) -> Tensor:
     if axis is None:
         gone = {i for i, n in enumerate(x.shape) if n == 1}
     else:
-        gone = {_axis(a, x.ndim) for a in (axis if isinstance(axis, tuple) else (axis,))}
+        gone = {axis_from_front(a, x.ndim) for a in (axis if isinstance(axis, tuple) else (axis,))}
     if any(x.shape[a] != 1 for a in gone):
         raise ValueError(f"squeeze removes axes of length 1; axis {axis} of shape {x.shape} is longer")
     return reshape(x, shape=tuple(n for i, n in enumerate(x.shape) if i not in gone))
@@ -129,13 +139,13 @@ def flatten(x: Tensor, *, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """
     if x.ndim == 0:
         return reshape(x, shape=(1,))
-    first, last = _axis(start_dim, x.ndim), _axis(end_dim, x.ndim)
+    first, last = axis_from_front(start_dim, x.ndim), axis_from_front(end_dim, x.ndim)
     if last < first:
         raise ValueError(f"flatten from axis {start_dim} to {end_dim}: the last comes before the first")
     return reshape(x, shape=(*x.shape[:first], math.prod(x.shape[first : last + 1]), *x.shape[last + 1 :]))
 
 
-def _axis(axis: int, ndim: int) -> int:
+def axis_from_front(axis: int, ndim: int) -> int:
     """`axis` counted from the front."""
     number = as_int("axis", axis)
     if not -ndim <= number < ndim:

@@ -1,9 +1,10 @@
-"""Softmax over the last axis, and its logarithm."""
+"""Softmax over an axis, and its logarithm."""
 
 from __future__ import annotations
 
 from minibert.autograd import Op, Tensor
 from minibert.backend import Array, namespace
+from minibert.ops.shape import axis_from_front
 
 
 def softmax_forward(x: Array) -> Array:
@@ -48,27 +49,31 @@ class LogSoftmax(Op):
         return dy - xp.exp(y) * xp.sum(dy, axis=-1, keepdims=True)
 
 
-def softmax(x: Tensor) -> Tensor:
-    """Softmax over the last axis, (..., K) to (..., K).
+def softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Softmax over an axis, (..., K) to (..., K).
 
     Raises:
-        ValueError: the last axis is empty or missing.
+        ValueError: there is no such axis, or it is empty.
     """
-    _check_rows("softmax", x)
-    return Softmax.apply(x)
+    return _over_axis("softmax", Softmax, x, axis)
 
 
-def log_softmax(x: Tensor) -> Tensor:
-    """Logarithm of softmax over the last axis, (..., K) to (..., K); finite where a probability is too small for the
-    dtype.
+def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
+    """Logarithm of softmax over an axis, (..., K) to (..., K); finite where a probability is too small for the dtype.
 
     Raises:
-        ValueError: the last axis is empty or missing.
+        ValueError: there is no such axis, or it is empty.
     """
-    _check_rows("log_softmax", x)
-    return LogSoftmax.apply(x)
+    return _over_axis("log_softmax", LogSoftmax, x, axis)
 
 
-def _check_rows(name: str, x: Tensor) -> None:
-    if x.ndim == 0 or x.shape[-1] == 0:
+def _over_axis(name: str, op: type[Op], x: Tensor, axis: int) -> Tensor:
+    """An op over the last axis, applied to another one."""
+    if x.ndim == 0:
         raise ValueError(f"{name} needs at least one score in a row, got shape {x.shape}")
+    place = axis_from_front(axis, x.ndim)
+    if x.shape[place] == 0:
+        raise ValueError(f"{name} needs at least one score in a row, got shape {x.shape}")
+    if place == x.ndim - 1:
+        return op.apply(x)
+    return op.apply(x.transpose(place, -1)).transpose(place, -1)

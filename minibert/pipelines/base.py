@@ -246,6 +246,11 @@ class Pipeline(ABC):
                 return [error]
             return [self._run_batch([row], options)[0] for row in rows]
 
+    @property
+    def device(self) -> str:
+        """Where the model computes, "cpu" or "cuda"."""
+        return str(self.model.device)
+
     # ---- help for tasks
 
     def wrong(self, reason: str) -> PipelineException:
@@ -279,12 +284,17 @@ class Pipeline(ABC):
             row = Row.all_of(self.tokenizer([(text, pair)], **given))[0]
         else:
             row = Row.of(self.tokenizer(text, pair, **given))
-        self.check_length(len(row))
+        self.check_length(len(row), given.get("max_length"))
         return row
 
-    def check_length(self, length: int) -> None:
-        """Raise PipelineException for a row that is longer than the model's table of positions."""
+    def check_length(self, length: int, asked: int | None = None) -> None:
+        """Raise PipelineException for a row that is longer than the model's table of positions.
+
+        `asked` is the `max_length` of the call, None or NO_LIMIT without one.
+        """
         positions = self.model.config.max_position_embeddings
+        if length > positions and asked is not None and positions < asked < NO_LIMIT:
+            raise self.wrong(f"max_length is {asked}, the row has {length} tokens, and the model takes {positions}")
         if length > positions:
             raise self.wrong(
                 f"the text has {length} tokens and the model takes {positions}; shorten it, or let it be cut "

@@ -20,7 +20,7 @@ class FeatureOptions(Options):
     """Options of feature-extraction.
 
     Attributes:
-        return_tensors: arrays instead of lists.
+        return_tensors: arrays instead of lists: True, or "np".
         pool: one vector for a text instead of one for each token: one of `minibert.pipelines.pooling.POOLINGS`, such as
             "cls" or "mean", or several of them, which are concatenated. Pads never count.
         skip_tokens: so many tokens at the beginning do not count in the pool.
@@ -35,6 +35,8 @@ class FeatureOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.settle("skip_tokens", least=0)
+        if self.return_tensors not in (True, False, "np"):
+            raise ValueError(f"return_tensors must be True, False or 'np', got {self.return_tensors!r}")
         pooled = self.pool is not None and self.pool != "none"
         object.__setattr__(self, "pool", pooling_modes(self.pool) if pooled and self.pool is not None else None)
 

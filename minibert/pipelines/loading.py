@@ -12,7 +12,6 @@ import numpy as np
 import minibert.heads
 from minibert.bert import BertModel, BertPreTrainedModel
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning
-from minibert.config import BertConfig
 from minibert.pipelines.base import Pipeline
 from minibert.tokenizer import BertTokenizer
 
@@ -47,13 +46,11 @@ def load(
     dtype = settle_dtype(dtype)
     if isinstance(model, BertPreTrainedModel):
         if tokenizer is None:
-            raise ValueError("a model that is given as an object needs its tokenizer too: pipeline(..., tokenizer=...)")
+            raise ValueError("a model that is given as an object needs its tokenizer too: tokenizer=...")
         if config is not None or model_kwargs:
             raise ValueError("config and model_kwargs are for loading a model, and the model is there already")
         ready = model if dtype in (None, "auto") else model.to(dtype=dtype)
     elif isinstance(model, str | os.PathLike):
-        if config is not None:
-            config = config if isinstance(config, BertConfig) else BertConfig.from_pretrained(config, **source)
         more = {**({} if config is None else {"config": config}), **(model_kwargs or {})}
         ready = _load_model(kind, model, **{"dtype": dtype or "float32", **more, **source})
         tokenizer = model if tokenizer is None else tokenizer
@@ -120,4 +117,19 @@ def _loaded(cls: type[BertPreTrainedModel], name: Any, purpose: str, **options: 
             f"{name} has no weights for {purpose}: {', '.join(missing[:4])} {'is' if len(missing) == 1 else 'are'} "
             f"missing; it needs a checkpoint of {cls.__name__}"
         )
+    _warn_of_another_head(model, name, purpose)
     return cast(BertPreTrainedModel, model)
+
+
+def _warn_of_another_head(model: BertPreTrainedModel, name: Any, purpose: str) -> None:
+    """Warn where the weights fit by their names alone: classifiers of sequences and of tokens share them."""
+    classifiers = {"BertForSequenceClassification", "BertForTokenClassification", "BertForMultipleChoice"}
+    found = classifiers.intersection(map(str, model.config.extra.get("architectures") or ()))
+    own = type(model).__name__
+    if own in classifiers and found and own not in found:
+        warnings.warn(
+            f"{name} is a checkpoint of {', '.join(sorted(found))}, and {purpose} needs one of {own}: its classifier "
+            "was not trained for this",
+            CheckpointWarning,
+            stacklevel=6,
+        )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import fields
-from inspect import signature
+from inspect import Parameter, signature
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from minibert.bert import BertPreTrainedModel
+from minibert.checkpoint.elsewhere import without_meaning
 from minibert.checkpoint.hub import HubOptions
 from minibert.models import MINI
 from minibert.number_like import as_int
@@ -28,6 +29,16 @@ __all__ = ["SentenceEncoder"]
 
 WINDOW_BATCHES = 128
 """So many batches of texts are tokenized and sorted by length at a time."""
+
+# What sentence-transformers has and means nothing here (`minibert.checkpoint.elsewhere`).
+_MAKING = {"trust_remote_code": (None, ""), "backend": (("torch",), "minibert computes with NumPy")}
+_ENCODING = {
+    "convert_to_numpy": ((True,), "vectors are NumPy arrays"),
+    "convert_to_tensor": ((False,), "vectors are NumPy arrays; minibert.Tensor(vectors) makes a tensor"),
+    "device": ((None,), "it is decided when the encoder is made: SentenceEncoder(..., device=...)"),
+    "output_value": (("sentence_embedding",), "vectors of tokens come from pipeline('feature-extraction')"),
+    "precision": (("float32",), "say dtype='float16' for smaller vectors"),
+}
 
 _QUERY_PROMPTS = ("query",)
 _CORPUS_PROMPTS = ("document", "passage", "corpus")
@@ -72,9 +83,8 @@ class SentenceEncoder:
         **source: Any,
     ) -> None:
         source, others = HubOptions.split(source)
-        if others:
-            known = [*signature(SentenceEncoder).parameters, *(field.name for field in fields(HubOptions))]
-            raise ValueError(unknown_option("SentenceEncoder", next(iter(others)), known))
+        if others := without_meaning(others, _MAKING):
+            raise _no_option("SentenceEncoder", SentenceEncoder, next(iter(others)))
         if isinstance(model, BertPreTrainedModel):
             self.settings = SentenceSettings(model, pooling_modes(pooling or "mean"))
         else:
@@ -97,6 +107,19 @@ class SentenceEncoder:
         settings.max_seq_length = longest if asked is None else min(asked, longest)
 
     @property
+    def max_seq_length(self) -> int:
+        """The most tokens of a text, special ones counted; longer texts are cut. It can be set.
+
+        Raises:
+            ValueError: not an integer of at least 3, or more than the model takes.
+        """
+        return int(self.settings.max_seq_length or self._pipeline.longest)
+
+    @max_seq_length.setter
+    def max_seq_length(self, tokens: int) -> None:
+        self.settings.max_seq_length = as_int("max_seq_length", tokens, least=3, most=self._pipeline.longest)
+
+    @property
     def dimension(self) -> int:
         """How many numbers a vector has."""
         size = int(self.model.config.hidden_size * len(self.settings.pooling))
@@ -114,6 +137,7 @@ class SentenceEncoder:
         show_progress: bool | None = None,
         prompt: str | None = None,
         prompt_name: str | None = None,
+        **others: Any,
     ) -> NDArray[Any]:
         """(B, dimension) for texts, (dimension,) for a single one, in the order of the texts.
 
@@ -124,14 +148,19 @@ class SentenceEncoder:
             dtype: of the array; "float32", "float64" or "float16".
             show_progress: a progress bar on stderr; None: if it is a terminal and there are many texts.
             prompt, prompt_name: a text put in front of each, or the name of one in `settings.prompts`.
+            others: sentence-transformers' names: `normalize_embeddings` and `show_progress_bar` for the two above, and
+                what asks for the arrays that are given anyway (`convert_to_numpy=True`).
 
         Raises:
             PipelineException: not a text; `.index` says which.
-            ValueError: impossible options.
+            ValueError: unknown or impossible options.
         """
-        out = np.dtype(dtype)
-        if out.kind != "f":
-            raise ValueError(f"dtype must be a float dtype, got {dtype!r}")
+        others = without_meaning(others, _ENCODING)
+        normalize = others.pop("normalize_embeddings", normalize)
+        show_progress = others.pop("show_progress_bar", show_progress)
+        if others:
+            raise _no_option("encode", SentenceEncoder.encode, next(iter(others)))
+        out = _float_dtype(dtype)
         prefix = self._prompt(prompt, prompt_name)
         options = self._pipeline.options(
             {
@@ -144,6 +173,8 @@ class SentenceEncoder:
                 "return_tensors": True,
             }
         )
+        if isinstance(texts, np.ndarray) and texts.ndim == 0:
+            texts = texts.item()
         single = isinstance(texts, str)
         items = [texts] if single else _listed(texts)
         vectors = np.empty((len(items), self.dimension), out)
@@ -234,12 +265,28 @@ class SentenceEncoder:
         return unit_length(x) if normalize else x
 
 
+def _float_dtype(dtype: Any) -> np.dtype[Any]:
+    try:
+        out: np.dtype[Any] = np.dtype(dtype)
+    except TypeError:
+        out = np.dtype(object)
+    if out.kind != "f":
+        raise ValueError(f"dtype must be a float dtype, got {dtype!r}")
+    return out
+
+
+def _no_option(function: str, called: Any, name: str) -> ValueError:
+    known = {one.name for one in signature(called).parameters.values() if one.kind is not Parameter.VAR_KEYWORD}
+    hub = {field.name for field in fields(HubOptions)} if called is SentenceEncoder else set()
+    return ValueError(unknown_option(function, name, (known | hub) - {"self"}))
+
+
 def _listed(texts: Any) -> list[Any]:
     """Texts of any form as a list."""
     if (stream := stream_of(texts)) is not None:
         return list(stream[0])
     if isinstance(texts, np.ndarray):
-        return list(texts.reshape(-1).tolist()) if texts.ndim <= 1 else list(texts)
+        return list(texts.tolist()) if texts.ndim == 1 else list(texts)
     if isinstance(texts, list | tuple):
         return list(texts)
     raise ValueError(f"expected a text (a str) or several, got {texts!r:.40} ({type(texts).__name__})")

@@ -137,6 +137,8 @@ def _read_pooling(path: Path, settings: SentenceSettings) -> None:
     named = config.get("pooling_mode")
     if named is None:
         named = [mode for mode in POOLINGS if config.get(_KEY_OF[mode])]
+        if not named:
+            raise CheckpointError(f"{path} switches no way of pooling on; say which: pooling='mean'")
     try:
         settings.pooling = pooling_modes(named if isinstance(named, str) else list(named))
     except (ValueError, TypeError) as error:

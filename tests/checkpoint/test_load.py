@@ -259,7 +259,7 @@ def test_nothing_is_drawn_when_everything_arrives(
     [
         ({"dtype": "float16"}, 'expected "float32", "float64" or "auto"'),
         ({"dtype": "real"}, 'expected "float32", "float64" or "auto"'),
-        ({"device_map": "auto"}, "from_pretrained has no option 'device_map'"),
+        ({"device_map": "auto"}, "device_map='auto' is not supported"),
         ({"hidden_act": "swish-ish"}, "unknown hidden_act 'swish-ish'"),
         ({"num_labels": -1}, "num_labels must be an integer from 1 to 4194304"),
         ({"num_labels": "many"}, "num_labels must be an integer from 1 to 4194304"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minibert import Tensor, ops
+from minibert import Tensor, gradcheck, ops
 from tests.ops.catalogue import values
 
 X = np.random.default_rng(0).standard_normal((3, 1, 4))
@@ -107,3 +107,29 @@ def test_absolute_value() -> None:
     abs(x).sum().backward()
     np.testing.assert_array_equal(x.abs().numpy(), [2.0, 0.0, 3.0])
     np.testing.assert_array_equal(x.grad.numpy(), [-1.0, 0.0, 1.0])
+
+
+@pytest.mark.parametrize("f", [ops.softmax, ops.log_softmax])
+def test_softmax_over_any_axis(f: object) -> None:
+    x = Tensor(np.random.default_rng(0).standard_normal((2, 3, 5)), requires_grad=True)
+    for axis in (0, 1, -2, 2):
+        y = f(x, axis=axis)  # type: ignore[operator]
+        last = np.moveaxis(f(Tensor(np.moveaxis(x.numpy(), axis, -1))).numpy(), -1, axis)  # type: ignore[operator]
+        np.testing.assert_array_equal(y.numpy(), last)
+    assert gradcheck(lambda t: f(t, axis=0), [x])  # type: ignore[operator]
+    with pytest.raises(ValueError, match="axis 3 does not exist"):
+        f(x, axis=3)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "axis"), [([], 0), ([()], 0), ([(2, 3), (2, 4)], 0), ([(2, 3), (2, 3)], 2), ([(2,), (2, 3)], 0)]
+)
+def test_what_cannot_be_concatenated(shapes: list[tuple[int, ...]], axis: int) -> None:
+    with pytest.raises(ValueError, match="concat|axis 2 does not exist"):
+        ops.concat([Tensor(np.zeros(shape)) for shape in shapes], axis=axis)
+
+
+def test_bounds_by_the_names_of_numpy() -> None:
+    x = Tensor(np.array([-2.0, 0.5, 3.0]))
+    assert x.clip(min=0).tolist() == [0, 0.5, 3]
+    assert x.clip(max=1).tolist() == ops.clip(x, max=1).tolist() == [-2, 0.5, 1]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from minibert import BertConfig, pipeline
+from minibert.checkpoint import CheckpointWarning
 from minibert.models import MINI
 from minibert.pipelines import PipelineException
 from tests.pipelines import checkpoints
@@ -126,3 +127,29 @@ def test_words_by_their_ids(tiny_checkpoints: dict[str, Path]) -> None:
     for wrong in (-1, len(checkpoints.VOCAB), 1.5, True):
         with pytest.raises(ValueError, match="a target's id must be an integer from 0 to"):
             unmask("the [MASK]", target_ids=[wrong])
+
+
+def test_tasks_of_other_libraries_are_not_taken_for_the_nearest() -> None:
+    with pytest.raises(ValueError, match="unknown task 'zero-shot-classification'; expected one of fill-mask"):
+        pipeline("zero-shot-classification")
+    with pytest.raises(ValueError, match="unknown task 'Fill_Mask'; did you mean 'fill-mask'"):
+        pipeline("Fill_Mask")
+
+
+def test_a_classifier_of_sequences_is_none_of_tokens(tiny_checkpoints: dict[str, Path]) -> None:
+    with pytest.warns(CheckpointWarning, match="a checkpoint of BertForSequenceClassification, and token-classific"):
+        pipeline("token-classification", model=tiny_checkpoints["classes"])
+
+
+def test_a_length_beyond_the_model_is_named(tiny_checkpoints: dict[str, Path]) -> None:
+    classify = pipeline("text-classification", model=tiny_checkpoints["classes"])
+    assert classify.device == "cpu"
+    with pytest.raises(PipelineException, match="max_length is 100, the row has 62 tokens, and the model takes 32"):
+        classify("cat " * 60, truncation=True, max_length=100)
+
+
+def test_arrays_are_numpy_s(tiny_checkpoints: dict[str, Path]) -> None:
+    features = pipeline("feature-extraction", model=tiny_checkpoints["encoder"])
+    assert isinstance(features("a", return_tensors="np"), np.ndarray)
+    with pytest.raises(ValueError, match="return_tensors must be True, False or 'np', got 'pt'"):
+        features("a", return_tensors="pt")

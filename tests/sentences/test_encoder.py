@@ -216,7 +216,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
     write(tmp_path, pooling={"pooling_mode": "median"})
     refused("unknown pool 'median'")
     write(tmp_path, pooling={})
-    refused("unknown pool")
+    refused("switches no way of pooling on")
     write(tmp_path, pooling=MEAN, similarity_fn_name="nearest")
     refused("unknown similarity 'nearest'")
     write(tmp_path, pooling=MEAN, max_seq_length="long")
@@ -240,3 +240,28 @@ def test_similar_texts_and_the_nearest(tmp_path: Path) -> None:
     assert [hit["corpus_id"] for (hit,) in encoder.search(TEXTS, vectors, top_k=1)] == list(range(len(TEXTS)))
     dot = SentenceEncoder(tmp_path, similarity="dot")
     close(dot.similarity(TEXTS), vectors @ vectors.T)
+
+
+def test_names_of_sentence_transformers(tmp_path: Path) -> None:
+    encoder = SentenceEncoder(write(tmp_path, pooling=MEAN), trust_remote_code=False)
+    vectors = encoder.encode(TEXTS, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
+    np.testing.assert_array_equal(vectors, encoder.encode(TEXTS, normalize=True))
+    for options, message in (
+        ({"convert_to_tensor": True}, "convert_to_tensor=True is not supported; vectors are NumPy arrays"),
+        ({"precision": "int8"}, "dtype='float16'"),
+        ({"normalise": True}, "encode has no option 'normalise'; did you mean 'normalize'"),
+        ({"dtype": "foo"}, "dtype must be a float dtype, got 'foo'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            encoder.encode(TEXTS, **options)
+
+
+def test_the_longest_text_can_be_set(tmp_path: Path) -> None:
+    encoder = SentenceEncoder(write(tmp_path, pooling=MEAN))
+    assert encoder.max_seq_length == checkpoints.POSITIONS
+    encoder.max_seq_length = np.int64(4)
+    np.testing.assert_array_equal(encoder.encode("the cat sat"), encoder.encode("the cat"))
+    for wrong in (2, checkpoints.POSITIONS + 1):
+        with pytest.raises(ValueError, match="max_seq_length must be an integer from 3 to 32"):
+            encoder.max_seq_length = wrong
+    assert encoder.encode(np.array("the cat")).shape == encoder.encode("the cat").shape
