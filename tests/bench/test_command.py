@@ -118,8 +118,8 @@ def test_what_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch, capsys: 
     options = ["--rounds", "1", "--peers", "openvino,limit", "--plot", "x.png"]
     assert main(["dense", *options]) == 0
     out = capsys.readouterr().out
-    assert "openvino is left out: not installed (pip install openvino)\n" in out
-    assert "--plot: matplotlib is not installed (pip install matplotlib); no chart is drawn\n" in out
+    assert "openvino is left out: openvino is not installed: pip install 'minibert-numpy[bench]'\n" in out
+    assert "--plot: matplotlib is not installed; no chart is drawn; pip install 'minibert-numpy[bench]'\n" in out
     assert "\n  limit " in out
 
 

@@ -126,7 +126,7 @@ def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MINIBERT_CUDA", raising=False)
     monkeypatch.setitem(sys.modules, "cupy", None)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ValueError, match="device 'cuda' needs CuPy: pip install 'minibert\\[cuda12\\]'"):
+    with pytest.raises(ValueError, match="device 'cuda' needs CuPy: pip install 'minibert-numpy\\[cuda12\\]'"):
         tiny.model(BertForPreTraining).to("cuda")
 
 
