@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from minibert import autograd, backend, guard
+from minibert import backend, guard, op_checks
 from minibert._gradcheck_report import cause, describe, failure, function_name, index_of, input_label, pattern
 from minibert.autograd import Tensor, enable_grad, no_grad
 from minibert.op_checks import GradientError
@@ -149,13 +149,13 @@ class _Check:
         inputs = [self.args[i] for i in self.checked]
         before = [(x, x.data, x.creator) for x in inputs]
         self.grads = [(x, x.grad) for x in inputs]
-        autograd.checking += 1
+        op_checks.checking += 1
         try:
             for x in inputs:
                 x.creator = None
             yield
         finally:
-            autograd.checking -= 1
+            op_checks.checking -= 1
             for x, data, creator in reversed(before):  # the first entry of a tensor that is there twice counts
                 x.data, x.creator = data, creator
             for x, grad in reversed(self.grads):

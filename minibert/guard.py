@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import functools
 import weakref
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from minibert.backend import Array
 
-__all__ = ["Hold", "lock"]
+__all__ = ["Hold", "flatten", "lock", "lock_all"]
 
 
 class Hold:
@@ -60,6 +61,20 @@ def lock(array: Array) -> Hold | None:
     for member in reversed(chain):
         hold = _hold_of(member, chain[-1], hold)
     return hold
+
+
+def lock_all(values: Iterable[Any]) -> list[Hold | None]:
+    """`lock` for every array in nested tuples and lists; other values pass."""
+    return [lock(value) for value in flatten(values) if hasattr(value, "shape")]
+
+
+def flatten(values: Iterable[Any]) -> Iterator[Any]:
+    """What nested tuples and lists hold, in order."""
+    for value in values:
+        if isinstance(value, (tuple, list)):
+            yield from flatten(value)
+        else:
+            yield value
 
 
 def _hold_of(array: np.ndarray, memory: np.ndarray, owner: Hold | None) -> Hold | None:

@@ -7,13 +7,19 @@ Here, for all ops at once, so that none has to check it and each message names t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minibert import backend
+from minibert import backend, guard
 from minibert.backend import Array
 from minibert.operators import Operators
+
+if TYPE_CHECKING:
+    from minibert.autograd import Op
+
+checking = 0
+"""Above 0 while `gradcheck` runs: then it is looked at whether ops write into arrays that are not their own."""
 
 
 class GradientError(ValueError):
@@ -32,6 +38,55 @@ def is_real(array: Array) -> bool:
     """Whether the dtype is a floating one, which can have a gradient."""
     kind = getattr(array.dtype, "kind", None)
     return backend.is_floating(array) if kind is None else kind not in "biu"  # "V" is bfloat16
+
+
+def run_forward(op: Op, arrays: tuple[Array, ...], options: dict[str, Any]) -> Array:
+    """The result of the op's own `forward`.
+
+    Raises:
+        ValueError: it is no array; a GradientError if forward changes its inputs.
+    """
+    before = copies(arrays) if checking else None
+    try:
+        result = op.forward(*arrays, **options)
+    except Exception as error:
+        refuse_write(op.name, "forward", error, arrays)
+        raise
+    if before is not None:
+        expect_unchanged(op.name, "forward", "its input", arrays, before)
+    return result if type(result) is np.ndarray else as_result(op.name, result, arrays)
+
+
+def run_backward(op: Op, dy: Array) -> Any:
+    """What the op's own `backward` gives.
+
+    Raises:
+        GradientError: it changes what forward saved, or its inputs.
+    """
+    if not op.strict:
+        dy = backend.namespace(dy).asarray(dy, copy=True)  # others may hold it, and code of one's own may write
+    watched = [*guard.flatten(op.saved), *(x.data for x in op.inputs)] if checking else []
+    before = copies(watched)
+    try:
+        result = op.backward(dy)
+    except Exception as error:
+        error.add_note(f"raised in {op.name}.backward")
+        refuse_write(op.name, "backward", error, ())
+        raise
+    expect_unchanged(op.name, "backward", "saved array or input", watched, before)
+    return result
+
+
+def several_dtypes(arrays: tuple[Array, ...]) -> bool:
+    """Whether not all arrays have one dtype."""
+    if len(arrays) < 2:
+        return False
+    first = arrays[0].dtype
+    for array in arrays:
+        dtype = array.dtype
+        if dtype is not first and dtype != first:
+            return True
+    return False
 
 
 def expect_one_dtype(name: str, arrays: Sequence[Array], *, strict: bool) -> None:

@@ -1,23 +1,23 @@
-"""What can be written with a tensor: `x + y`, `x @ w`, `x[2:5]`, `x.sum()`, and its ways out to NumPy.
+"""What can be written with a tensor: `x + y`, `x @ w`, `x[2:5]`, `x.sum()`.
 
-A base class of `Tensor`, so that the engine's file holds the engine alone. Each method is one op of `minibert.ops`;
-these are built on the engine, so they are looked up when called.
+A base class of `Tensor`, so that the engine's file holds the engine alone. Each method is one op of `minibert.ops`.
 """
 
 # mypy: disable-error-code="no-any-return"
 
 from __future__ import annotations
 
-import importlib
-import operator
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from minibert import backend, guard
+from minibert import backend
 from minibert.backend import Array
+from minibert.comparisons import Comparisons
+from minibert.conversions import Conversions
+from minibert.in_place import InPlace
+from minibert.late_ops import ops
 from minibert.number_like import as_int, is_float
 from minibert.tensor_names import missing_attribute
 
@@ -25,25 +25,10 @@ if TYPE_CHECKING:
     from minibert.autograd import Tensor
 
 
-class _Later:
-    """`minibert.ops`, looked up at the first use: it is built on the engine, and the engine on this file."""
-
-    def __getattr__(self, name: str) -> Any:
-        module = sys.modules.get("minibert.ops") or importlib.import_module("minibert.ops")
-        return getattr(module, name)
-
-
-ops = _Later()
-
-
-class Operators:
-    """Arithmetic, indexing, reductions and conversions of `Tensor`."""
+class Operators(InPlace, Comparisons, Conversions):
+    """Arithmetic, indexing and reductions of `Tensor`."""
 
     __slots__ = ()
-
-    data: Array
-    updated_in_place: ClassVar[bool] = False
-    """Whether `x += y` changes x itself, also where no gradient is wanted; so with parameters, which a model holds."""
 
     # --- arithmetic -------------------------------------------------------------------------------------------------
 
@@ -101,54 +86,6 @@ class Operators:
         from minibert.numpy_functions import apply_function
 
         return apply_function(function, args, options)
-
-    # --- `x += y` -------------------------------------------------------------------------------------------------
-    # Under no_grad() what requires a gradient is changed in place; else the name is bound to another tensor.
-
-    def __iadd__(self, other: Any) -> Tensor:
-        return _updated(self, "+", ops.add, other)
-
-    def __isub__(self, other: Any) -> Tensor:
-        return _updated(self, "-", ops.subtract, other)
-
-    def __imul__(self, other: Any) -> Tensor:
-        return _updated(self, "*", ops.multiply, other)
-
-    def __itruediv__(self, other: Any) -> Tensor:
-        return _updated(self, "/", ops.divide, other)
-
-    def __ipow__(self, other: Any) -> Tensor:
-        return _updated(self, "**", ops.power, other)
-
-    def __imatmul__(self, other: Any) -> Tensor:
-        return _updated(self, "@", ops.matmul, other)
-
-    # --- comparisons: boolean arrays, off the tape ------------------------------------------------------------------
-    # Between two tensors `==` means "the same tensor", as sets, keys and lists need it.
-
-    def __eq__(self, other: Any) -> Any:
-        if isinstance(other, Operators):
-            return self is other
-        return _compare(operator.eq, self, other) if _is_comparable(other) else NotImplemented
-
-    def __ne__(self, other: Any) -> Any:
-        if isinstance(other, Operators):
-            return self is not other
-        return _compare(operator.ne, self, other) if _is_comparable(other) else NotImplemented
-
-    __hash__ = object.__hash__
-
-    def __gt__(self, other: Any) -> Array:
-        return _compare(operator.gt, self, other)
-
-    def __lt__(self, other: Any) -> Array:
-        return _compare(operator.lt, self, other)
-
-    def __ge__(self, other: Any) -> Array:
-        return _compare(operator.ge, self, other)
-
-    def __le__(self, other: Any) -> Array:
-        return _compare(operator.le, self, other)
 
     # --- indexing and shape -----------------------------------------------------------------------------------------
 
@@ -298,120 +235,12 @@ class Operators:
         def __getattr__(self, name: str) -> Any:
             raise AttributeError(missing_attribute(name))
 
-    # --- ways out ---------------------------------------------------------------------------------------------------
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Lengths of the axes."""
-        return tuple(self.data.shape)
-
-    @property
-    def dtype(self) -> Any:
-        """The array's dtype."""
-        return self.data.dtype
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return int(self.data.ndim)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return int(self.data.size)
-
-    def numpy(self) -> np.ndarray:
-        """The values as a NumPy array (the array itself if it is one, a copy if it lives on a GPU)."""
-        return backend.to_numpy(self.data)
-
-    def item(self) -> float:
-        """The one value of a tensor with a single element."""
-        if self.size != 1:
-            raise ValueError(f"item() needs a tensor with one element, this one has shape {self.shape}")
-        return self.numpy().item()
-
-    def tolist(self) -> Any:
-        """The values as nested lists."""
-        return self.numpy().tolist()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
-
-    def __float__(self) -> float:
-        return float(self.item())
-
-    def __int__(self) -> int:
-        return int(self.item())
-
-    def __index__(self) -> int:
-        if self.shape or not backend.namespace(self.data).isdtype(self.data.dtype, "integral"):
-            raise TypeError(f"an index is an integer without axes, not a tensor of shape {self.shape} {self.dtype}")
-        return int(self.item())
-
-    def __round__(self, digits: int | None = None) -> float:
-        return round(self.item(), digits)
-
-    def __format__(self, how: str) -> str:
-        if not how:
-            return str(self)
-        if self.size != 1:
-            raise TypeError(f"a tensor of shape {self.shape} is no number, and cannot be written as {how!r}")
-        return format(self.item(), how)
-
-    def __bool__(self) -> bool:
-        if self.size != 1:
-            raise ValueError(f"a tensor of shape {self.shape} is neither true nor false; try .numpy().any()")
-        return bool(self.item())
-
-    def __repr__(self) -> str:
-        wanted = cast("Tensor", self).requires_grad
-        body = np.array2string(self.numpy(), separator=", ", prefix="Tensor(")
-        return f"Tensor({body}, dtype={self.dtype}{', requires_grad=True' if wanted else ''})"
-
 
 def _spread(lengths: tuple[Any, ...]) -> tuple[int, ...]:
     """What was given as f(2, 3), f((2, 3)) or f([2, 3])."""
     if len(lengths) == 1 and (isinstance(lengths[0], (tuple, list, range)) or getattr(lengths[0], "shape", None)):
         lengths = tuple(lengths[0])
     return tuple(n if type(n) is int else as_int("a length or axis", n) for n in lengths)
-
-
-def _updated(x: Any, sign: str, function: Callable[[Any, Any], Tensor], other: Any) -> Tensor:
-    """What `x sign= other` binds to the name x.
-
-    Raises:
-        ValueError: x is a leaf and the tape runs, or it would get another shape or dtype.
-    """
-    from minibert.autograd import is_grad_enabled  # built on this file
-
-    if not (x.requires_grad or x.updated_in_place) or (is_grad_enabled() and not x.is_leaf):
-        return function(x, other)
-    if is_grad_enabled() and x.requires_grad:
-        raise ValueError(
-            f"a leaf that requires a gradient cannot be changed in place while the tape runs: write `with no_grad(): "
-            f"x {sign}= ...`, or x = x {sign} ... for another tensor"
-        )
-    y = function(x, other)
-    if y.requires_grad:
-        raise ValueError(f"`{sign}=` on a tensor that wants no gradient would lose that of what it takes in")
-    if y.shape != x.shape or y.dtype != x.dtype:
-        raise ValueError(f"`{sign}=` would make a {y.shape} {y.dtype} of a tensor {x.shape} {x.dtype}")
-    if guard.is_writeable(x.data):
-        x.data[...] = y.data
-    else:
-        x.data = y.data  # a tape holds the old array, or it is another program's: its numbers stay
-    return x
-
-
-def _is_comparable(value: Any) -> bool:
-    return isinstance(value, (bool, list, tuple)) or is_float(value) or backend.is_array(value)
-
-
-def _compare(how: Callable[[Any, Any], Any], x: Any, y: Any) -> Array:
-    """A boolean array of the broadcast shape; numbers and lists take the tensor's library."""
-    if not isinstance(y, (int, float)):
-        y = y.data if isinstance(y, Operators) else backend.index_array(y, like=x.data)
-    return how(x.data, y)
 
 
 def _must_be_none(dtype: Any, out: Any) -> None:

@@ -79,3 +79,31 @@ assert module.gradcheck is not None and module.GradcheckError is not None
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+FIRST_USE = """
+import sys, threading, minibert
+failed, barrier = [], threading.Barrier(4)
+def use(first):
+    barrier.wait()
+    try:
+        first()
+        x = minibert.Tensor([1.0, 2.0], requires_grad=True)
+        (x * 2.0 + 1.0).sum().backward()
+        assert x.grad.tolist() == [2.0, 2.0]
+        minibert.Tensor([x, x]).mean()
+    except BaseException as error:
+        failed.append(repr(error))
+firsts = [lambda: None, lambda: __import__("minibert.ops"), lambda: minibert.BertModel, lambda: minibert.Op]
+threads = [threading.Thread(target=use, args=(first,)) for first in firsts]
+sys.setswitchinterval(1e-5)
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+sys.exit("; ".join(failed) or 0)
+"""
+
+
+def test_threads_may_use_the_library_for_the_first_time_at_once() -> None:
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-c", FIRST_USE], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr

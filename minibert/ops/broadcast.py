@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from minibert import backend
-from minibert.autograd import Tensor, holds_tensors
+from minibert.autograd import Tensor
 from minibert.backend import Array, namespace
+from minibert.op_inputs import holds_tensors
 
 
 def unbroadcast(dy: Array, shape: tuple[int, ...]) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import minibert
-from minibert import autograd
+from minibert import grad_mode
 from minibert.kernels.cpu import few_rows_encoder, meeting, pool, threads
 from tests.kernels.injection import Injected, Injection, everywhere, traced
 
@@ -189,5 +189,5 @@ def test_no_grad_does_not_outlast_its_block() -> None:
     for came_out in everywhere(("minibert/modes.py",), region):
         assert came_out
         left_behind += not minibert.is_grad_enabled()
-        autograd._grad.state.set((True, ()))
+        grad_mode.grad_mode.state.set((True, ()))
     assert left_behind <= 6  # instructions outside the two `try`s, of which a signal can come in at the first only
