@@ -69,6 +69,9 @@ class Conversions:
             raise TypeError(f"an index is an integer without axes, not a tensor of shape {self.shape} {self.dtype}")
         return int(self.item())
 
+    def __round__(self, digits: int | None = None) -> float:
+        return round(self.item(), digits)
+
     def __format__(self, how: str) -> str:
         if not how:
             return str(self)
