@@ -214,6 +214,11 @@ class BertConfig:
         """The names of all settings, those of the labels included."""
         return frozenset(one.name for one in dataclasses.fields(cls)) - {"extra"} | {"num_labels", "label2id"}
 
+    @classmethod
+    def keeps(cls, name: str) -> bool:
+        """Whether `name` is a setting of other libraries that is kept in `extra`."""
+        return name in _OF_TRANSFORMERS
+
     # --- what the model needs ----------------------------------------------------------------------------------------
 
     @property
@@ -233,10 +238,12 @@ class BertConfig:
         """A configuration from the contents of a config.json; `overrides` replace single values.
 
         Raises:
-            ValueError: an override that is no field, or a value that is not possible.
+            ValueError: an override that is no setting, or a value that is not possible.
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"expected the contents of a config.json, a dictionary, got a {type(values).__name__}")
         known = cls.setting_names()
-        if unknown := sorted(overrides.keys() - known):
+        if unknown := sorted(overrides.keys() - known - _OF_TRANSFORMERS):
             raise ValueError(unknown_option("BertConfig", unknown[0], known))
         labels = {"num_labels", "id2label", "label2id"}
         kept = {name: value for name, value in values.items() if not (labels & overrides.keys() and name in labels)}
@@ -262,7 +269,7 @@ class BertConfig:
         from minibert.checkpoint import CONFIG_FILES, HubOptions, read_config, resolve
 
         hub, overrides = HubOptions.split(options)
-        if unknown := sorted(overrides.keys() - cls.setting_names()):
+        if unknown := sorted(overrides.keys() - cls.setting_names() - _OF_TRANSFORMERS):
             known = [*cls.setting_names(), *(one.name for one in dataclasses.fields(HubOptions))]
             raise ValueError(unknown_option("BertConfig.from_pretrained", unknown[0], known))
         if not hub and str(name_or_folder).endswith(".json") and as_path(name_or_folder).is_file():

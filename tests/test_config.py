@@ -330,3 +330,16 @@ def test_configurations_of_every_era_are_read_by_name() -> None:
 def test_no_label_is_lost(labels: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         BertConfig(id2label=labels)
+
+
+def test_settings_of_transformers_can_be_changed_anywhere(tmp_path: Path) -> None:
+    config = tiny.config()
+    config.update({"architectures": ["BertModel"], "use_cache": False})
+    config.save_pretrained(tmp_path)
+    assert BertConfig.from_pretrained(tmp_path).architectures == ["BertModel"]
+    assert BertConfig.from_pretrained(tmp_path, use_cache=True).use_cache is True
+    with pytest.raises(ValueError, match="is_decoder is True, and only False is built"):
+        BertConfig.from_pretrained(tmp_path, is_decoder=True)
+    nothing: Any = None
+    with pytest.raises(ValueError, match="expected the contents of a config.json, a dictionary, got a NoneType"):
+        BertConfig.from_dict(nothing)

@@ -78,9 +78,15 @@ def load_config(folder: Path, weights: Weights, overrides: Mapping[str, Any]) ->
     from minibert.config import BertConfig
 
     rows = next(iter(weights.shape("classifier.weight")), None) if "classifier.weight" in weights else None
-    settings = _overridden(settle_labels(read_config(folder), rows), overrides)
-    with about(folder / "config.json", CheckpointError):
-        return BertConfig.from_dict(settings)
+    stored = settle_labels(read_config(folder), rows)
+    try:
+        return BertConfig.from_dict(_overridden(stored, overrides))
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        with about(folder / "config.json", CheckpointError):
+            BertConfig.from_dict(stored)  # raises, unless an override is what is wrong
+        raise CheckpointError(str(error)) from None
 
 
 def _overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -88,7 +94,7 @@ def _overridden(settings: Mapping[str, Any], overrides: Mapping[str, Any]) -> di
 
     known = BertConfig.setting_names()
     for name in overrides:
-        if name not in known and name not in settings:
+        if name not in known and name not in settings and not BertConfig.keeps(name):
             own = ("config", "dtype", "strict", "ignore_mismatched_sizes", "output_loading_info")
             close = [*known, *own, *(one.name for one in fields(HubOptions))]
             raise CheckpointError(unknown_option("from_pretrained", name, close))

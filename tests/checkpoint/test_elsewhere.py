@@ -74,3 +74,14 @@ def test_frozen_parameters_are_not_trainable() -> None:
     table = model.embeddings.word_embeddings.weight
     table.requires_grad = False
     assert model.num_parameters() - model.num_parameters(only_trainable=True) == table.size
+
+
+def test_the_option_is_blamed_and_not_the_file(folder: Path) -> None:
+    with pytest.raises(CheckpointError, match="^is_decoder is True"):
+        BertModel.from_pretrained(folder, is_decoder=True)
+    assert BertModel.from_pretrained(folder, use_cache=False).config.use_cache is False
+    file = folder / "config.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"gelu"', '"swoosh"'), encoding="utf-8")
+    with pytest.raises(CheckpointError, match="config.json: unknown hidden_act 'swoosh'"):
+        BertModel.from_pretrained(folder, hidden_dropout_prob=0.2)
+    assert BertModel.from_pretrained(folder, hidden_act="gelu").config.hidden_act == "gelu"
