@@ -220,12 +220,15 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 def _read_google(file: IO[bytes], name: str, complain: Complain) -> Iterator[Document]:
     lines: list[str] = []
-    count = number = 0
+    count = 0
     broken, sound = False, True  # this document, the whole file
-    while line := file.readline(LARGEST_PARAGRAPH):
-        number += 1
+    for number, line, whole in _lines(file):
         where = f"{name}, line {number},"
-        text = None if _goes_on(line, file, where, complain) else _decoded(line, where, complain)
+        if whole:
+            text = _decoded(line, where, complain)
+        else:
+            complain(f"{where} is not text: it is longer than {LARGEST_PARAGRAPH >> 20} MiB")
+            text = None
         if text is None:
             broken, sound = True, False
         elif text.strip():
@@ -242,14 +245,18 @@ def _read_google(file: IO[bytes], name: str, complain: Complain) -> Iterator[Doc
         complain(f"{name} is empty")
 
 
-def _goes_on(line: bytes, file: IO[bytes], where: str, complain: Complain) -> bool:
-    """Whether a line is longer than any sentence; then a complaint, and what is left of it is read past."""
-    if len(line) < LARGEST_PARAGRAPH or line.endswith(b"\n"):
-        return False
-    complain(f"{where} is not text: it is longer than {LARGEST_PARAGRAPH >> 20} MiB")
-    while line and not line.endswith(b"\n"):
-        line = file.readline(LARGEST_PARAGRAPH)
-    return True
+def _lines(file: IO[bytes]) -> Iterator[tuple[int, bytes, bool]]:
+    """(number from 1, bytes, whether all of it) of every line; one that is longer than any sentence is cut."""
+    number = 0
+    while read := file.readline(LARGEST_PARAGRAPH):
+        whole = len(read) < LARGEST_PARAGRAPH or read.endswith(b"\n")
+        lines = read.removesuffix(b"\n").removesuffix(b"\r").split(b"\r")  # a carriage return alone is a line end too
+        for k, line in enumerate(lines):
+            number += 1
+            yield number, line, whole or k < len(lines) - 1
+        while not whole:  # what is left of it is read past
+            rest = file.readline(LARGEST_PARAGRAPH)
+            whole = not rest or rest.endswith(b"\n")
 
 
 def _read_wikipedia(file: IO[bytes], name: str, complain: Complain) -> Iterator[Document]:

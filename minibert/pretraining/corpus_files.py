@@ -20,6 +20,9 @@ from minibert.pretraining.errors import CorpusError, one_line
 __all__ = ["find_files", "format_of", "not_text"]
 
 _KIND = re.compile(r"\.(txt|xml)(?:-p\d+p\d+)?\Z", re.IGNORECASE)  # Wikipedia's parts are called ...xml-p1p41242.bz2
+_ARCHIVED = re.compile(
+    r"\.(?:(?:txt|xml)(?:-p\d+p\d+)?\.(?:7z|zip|rar|lz4|lzma|lz|br|z)|tar(?:\.\w+)?|tgz)\Z", re.IGNORECASE
+)
 
 Report = Callable[[str], None]
 
@@ -37,9 +40,13 @@ def find_files(paths: Iterable[StrPath], report: Report) -> Iterator[tuple[str, 
     for given in paths:
         path = as_path(given)
         if path.is_dir():
-            found = sorted(_search(path, report))
+            unread: list[str] = []
+            found = sorted(_search(path, unread.append))
             if not found:
-                raise CorpusError(f"{path} holds no text: no file ends in .txt or .xml, compressed or not")
+                why = f"; {unread[0]}" if unread else ""
+                raise CorpusError(f"{path} holds no text: no file ends in .txt or .xml, compressed or not{why}")
+            for message in unread:
+                report(message)
             yield from ((name.as_posix(), path / name) for name in found)
         elif path.is_file():
             yield path.name, path
@@ -65,6 +72,9 @@ def _search(top: Path, report: Report) -> Iterator[Path]:
         seen.add(identity)
         for name in files:
             path = Path(folder, name)
+            if not name.startswith(".") and _ARCHIVED.search(name):
+                report(f"{path.relative_to(top)} is an archive or a compression that is not read; unpack it")
+                continue
             if name.startswith(".") or not _KIND.search(stem(path)):
                 continue
             if path.is_file():
@@ -88,19 +98,24 @@ def format_of(path: Path, head: bytes) -> str:
 
     Whatever begins as XML goes to the reader of dumps, which says what it is if it is none: markup is never text.
     """
-    if _begins(head).startswith((b"<?xml", b"<mediawiki")):
+    if _XML.match(_begins(head)):
         return "wikipedia"
     kind = _KIND.search(stem(path))
     return "wikipedia" if kind is not None and kind[1].lower() == "xml" else "text"
 
 
+_XML = re.compile(rb"(?:<!--(?:(?!-->).)*-->\s*)*<(?:\?xml|mediawiki)", re.DOTALL)
 _FOREIGN = {
     b"<doc id=": "it has WikiExtractor's markup; keep what is between the <doc> tags",
     b"%PDF-": "it is a PDF; extract its text first",
     b"{\\rtf": "it is RTF; save it as plain text",
+    b"-- MySQL dump": "it is a dump of a database, in SQL; articles are in the dump named pages-articles.xml",
+    b"\xff\xfe\0\0": "it is UTF-32; convert it with iconv -f utf-32 -t utf-8",
+    b"\0\0\xfe\xff": "it is UTF-32; convert it with iconv -f utf-32 -t utf-8",
     b"\xff\xfe": "it is UTF-16; convert it with iconv -f utf-16 -t utf-8",
     b"\xfe\xff": "it is UTF-16; convert it with iconv -f utf-16 -t utf-8",
 }
+_JSON = re.compile(rb'\[?\s*\{\s*"\w+"\s*:')  # also a JSON object a line, as WikiExtractor writes with --json
 _INDEX = re.compile(rb"(?:\d+:\d+:[^\n]+\n){3}")  # offset:page:title, beside a dump in many streams
 
 
@@ -109,6 +124,8 @@ def not_text(head: bytes) -> str | None:
     for magic, sentence in _FOREIGN.items():
         if head.startswith(magic) or _begins(head).startswith(magic):
             return sentence
+    if _JSON.match(_begins(head)):
+        return "it is JSON; save the texts in it as plain text"
     if _INDEX.match(head):
         return "it is the index of a dump"
     kind = kind_of_bytes(head)

@@ -14,7 +14,8 @@ from typing import IO
 from xml.parsers import expat
 
 from minibert.pretraining.errors import MissingLibrary, one_line
-from minibert.pretraining.wikitext import MAIN, Site, is_redirect, load_parser, plain_paragraphs
+from minibert.pretraining.wiki_names import MAIN
+from minibert.pretraining.wikitext import Site, is_redirect, load_parser, plain_paragraphs
 
 __all__ = ["pages"]
 
@@ -123,21 +124,24 @@ def pages(file: IO[bytes], name: str, complain: Callable[[str], None]) -> Iterat
     dump = _Dump()
     parser = dump.parser()
     fed, end = 0, False
-    try:
-        while not end:
-            data = file.read(CHUNK)
-            fed, end = fed + len(data), not data
+    problem = ""
+    while not end and not problem:
+        data = file.read(CHUNK)
+        fed, end = fed + len(data), not data
+        try:
             parser.Parse(data, end)
             if fed - parser.CurrentByteIndex > LARGEST_TAG:  # the parser would look at all of it again and again
                 raise _NoDump(f"a tag or a comment of more than {LARGEST_TAG >> 20} MiB")
-            for page in dump.finished:
-                if page.is_article(dump.site):
-                    yield from _paragraphs(page, dump.site, name, complain)
-            dump.finished = []
-    except expat.ExpatError as error:
-        complain(f"{name} is damaged: {one_line(error)}; what follows cannot be read")
-    except _NoDump as error:
-        complain(f"{name} is not a MediaWiki dump: {error}; what follows is not read")
+        except expat.ExpatError as error:
+            problem = f"{name} is damaged: {one_line(error)}; what follows cannot be read"
+        except _NoDump as error:
+            problem = f"{name} is not a MediaWiki dump: {error}; what follows is not read"
+        for page in dump.finished:  # also those before the damage
+            if page.is_article(dump.site):
+                yield from _paragraphs(page, dump.site, name, complain)
+        dump.finished = []
+    if problem:
+        complain(problem)
 
 
 def _paragraphs(page: _Page, site: Site, name: str, complain: Callable[[str], None]) -> Iterator[tuple[str, list[str]]]:

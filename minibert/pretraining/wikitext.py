@@ -1,7 +1,7 @@
 """Wikitext to plain paragraphs, "ignoring lists, tables and headers" (BERT, section 3.1).
 
 mwparserfromhell takes the source apart. What differs from wiki to wiki, the names of the namespaces, comes from the
-dump (`Site`); the English names are understood by every MediaWiki beside its own.
+dump (`Site`) and from a table of the names that dumps leave out (wiki_names.py).
 """
 
 from __future__ import annotations
@@ -11,63 +11,57 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minibert.pretraining.errors import MissingLibrary
+from minibert.pretraining.wiki_names import CATEGORY, FILE, LANGUAGES, MAIN, MEDIA, NAMESPACES, name_key
+from minibert.pretraining.wikitext_cost import refuse_endless
 
 __all__ = ["Site", "is_redirect", "load_parser", "plain_paragraphs"]
-
-MEDIA, MAIN, FILE, CATEGORY = -2, 0, 6, 14
-"""Numbers of MediaWiki's namespaces."""
-
-_CANONICAL = {
-    "media": MEDIA, "special": -1, "talk": 1, "user": 2, "user talk": 3, "project": 4, "project talk": 5, "file": FILE,
-    "image": FILE, "file talk": 7, "image talk": 7, "mediawiki": 8, "mediawiki talk": 9, "template": 10,
-    "template talk": 11, "help": 12, "help talk": 13, "category": CATEGORY, "category talk": 15,
-}  # fmt: skip
-"""The names that hold in every wiki, whatever its language."""
-
-
-def _key(name: str) -> str:
-    """A namespace's name as MediaWiki compares it: case, underscores and spaces around it do not count."""
-    return " ".join(name.replace("_", " ").split()).casefold()
 
 
 @dataclass
 class Site:
-    """What a dump says about its wiki: the numbers of the namespaces by name, its own names and the canonical ones."""
+    """What a dump says about its wiki: the numbers of the namespaces by name, its own names and the usual ones."""
 
-    namespaces: dict[str, int] = field(default_factory=lambda: dict(_CANONICAL))
+    namespaces: dict[str, int] = field(default_factory=lambda: dict(NAMESPACES))
 
     def add(self, name: str, number: int) -> None:
         """Note a namespace of the dump's `<siteinfo>`."""
         if name.strip():
-            self.namespaces[_key(name)] = number
+            self.namespaces[name_key(name)] = number
 
     def namespace(self, title: str) -> int:
         """The namespace of a page or a link, by what stands before its first colon; MAIN if that is no namespace."""
         prefix, colon, _ = title.partition(":")
-        return self.namespaces.get(_key(prefix), MAIN) if colon else MAIN
+        return self.namespaces.get(name_key(prefix), MAIN) if colon else MAIN
 
     def is_media_or_category(self, target: str) -> bool:
         """Whether a link shows a file or puts the page into a category, so that it is no running text."""
         target = target.strip().removeprefix(":")
         if self.namespace(target) in (MEDIA, FILE, CATEGORY):
             return True
-        # An older local name ("Bild:" for "Datei:") still works in a wiki, and its dump does not list it.
+        # Any other older name of a wiki's own, which its dump does not list.
         return _MEDIA_FILE.fullmatch(target.strip()) is not None
 
 
 _MEDIA_FILE = re.compile(
-    r"[^\W\d_]+\s*:[^|\[\]]*\.(?:jpe?g|png|gif|svg|tiff?|webp|xcf|djvu|pdf|og[agv]|webm|mid|flac|wav|mp3)",
+    r"[^|\[\]:/.,\d]{2,40}:[^|\[\]]*\.(?:jpe?g|png|gif|svg|tiff?|webp|xcf|djvu|pdf|og[agv]|webm|mid|flac|wav|mp3)",
     re.IGNORECASE,
 )
 _REDIRECT = re.compile(r"\s*#[^\W\d_]+\s*:?\s*\[\[")  # "#REDIRECT [[Ann]]" in the words of any language
-_LIST = re.compile(r"^[*#:;].*$", re.MULTILINE)  # an item; what it continues on has been removed before
-_SWITCH = re.compile(r"__[^\W\d_](?:\w*?[^\W_])?__")  # __NOTOC__ and its translations
+_ITEM_OR_ROW = re.compile(  # of a list, and of a table that is not closed or comes from templates
+    r"^(?:[*#:;]|[ \t]*(?:\{\||\|(?:[-}+\s]|[\w ]+=)|!\s)).*$", re.MULTILINE
+)
+_COMMENT_OR_NOWIKI = re.compile("<!--|<nowiki>", re.IGNORECASE)
+_GONE = "\0"  # stands for a comment; XML cannot hold this character
+_GONE_LINES = re.compile(r"^[ \t]*\0[ \t\0]*\n", re.MULTILINE)
+_INDENTED_TABLE = re.compile(r"^[*#:;]+[ \t]*(?=\{\|)", re.MULTILINE)
+_SWITCH = re.compile(r"__(?=[^\W\d_])[^\s_<>|{}\[\]]+(?:_[^\s_<>|{}\[\]]+){0,9}__")  # __NOTOC__ and its translations
 _VARIANT = re.compile(r"-\{(?!\{)([^{}]*)\}-")  # one text in several scripts, in Chinese, Serbian, Kazakh, ...
 _BLANK = re.compile(r"\n\s*\n")
 _DROPPED_TAGS = (
-    " ref references table gallery math chem ce timeline imagemap score hiero graph mapframe maplink syntaxhighlight "
-    "source pre ol ul dl code templatestyles section inputbox categorytree includeonly h1 h2 h3 h4 h5 h6 "
+    " ref references math chem ce timeline score hiero graph mapframe maplink syntaxhighlight source code "
+    "templatestyles section inputbox categorytree includeonly indicator style script dynamicpagelist "
 )
+_DROPPED_BLOCKS = " table gallery imagemap pre ol ul dl h1 h2 h3 h4 h5 h6 "  # what is around them is apart
 _BLOCKS = "p|div|center|blockquote|li|dd|dt|section|article|poem|tr|td|th|caption"
 _INLINE = (
     "abbr|b|bdi|bdo|big|cite|data|del|dfn|em|font|i|ins|kbd|mark|noinclude|onlyinclude|q|rb|rp|rt|rtc|ruby|s|samp|small|"
@@ -78,7 +72,7 @@ _HTML = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _INTERWIKI = re.compile(r"\s*[a-z]{2,3}(?:-[a-z-]+)?:")
-_LEFT_BY_TEMPLATES = re.compile(r"\([;,\s]*\)|\[\s*\]|(?<=\()[;,\s]+")
+_LEFT_BY_TEMPLATES = re.compile(r"\([;,\s]*\)|（[；，、;,\s]*）|\[\s*\]|(?<=\()[;,\s]+|(?<=（)[；，、;,\s]+")
 _SPACE_BEFORE = re.compile(r"\s+([,.;:!?)])")
 
 
@@ -99,36 +93,84 @@ def plain_paragraphs(wikitext: str, site: Site | None = None) -> list[str]:
     """
     parser = load_parser()
     try:
-        code = parser.parse(_VARIANT.sub(_first_variant, wikitext), skip_style_tags=True)
-        _drop(code, site or Site())
-        text = _SWITCH.sub(_without_switch, _LIST.sub("", str(code)))
-        bare = parser.parse(_HTML.sub(_without_html, text), skip_style_tags=False)
+        source = _INDENTED_TABLE.sub("", _without_comments(wikitext))
+        refuse_endless(source)
+        code = parser.parse(_VARIANT.sub(_first_variant, source), skip_style_tags=True)
+        _drop(code, site or Site(), parser.nodes.Text)
+        text = _SWITCH.sub(_without_switch, _ITEM_OR_ROW.sub("", _VARIANT.sub(_first_variant, str(code))))
+        text = _HTML.sub(_without_html, text)
+        refuse_endless(text, styles=True)
+        bare = parser.parse(text, skip_style_tags=False)
         stripped = bare.strip_code(normalize=True, collapse=True, keep_template_params=False)
     except parser.parser.ParserError as error:
         raise ValueError(str(error)) from error
-    paragraphs = (" ".join(part.split()) for part in _BLANK.split(stripped))
-    paragraphs = (_SPACE_BEFORE.sub(r"\1", _LEFT_BY_TEMPLATES.sub("", part)) for part in paragraphs)
+    paragraphs = (" ".join(_LEFT_BY_TEMPLATES.sub("", part).split()) for part in _BLANK.split(stripped))
+    paragraphs = (_SPACE_BEFORE.sub(r"\1", part) for part in paragraphs)
     return [paragraph for paragraph in paragraphs if any(char.isalnum() for char in paragraph)]
 
 
-def _drop(code: Any, site: Site) -> None:
-    """Remove, at every depth, what is no running text. (`code.remove` looks for each node from the start again.)"""
-    code.nodes = [node for node in code.nodes if not _is_dropped(node, site)]
+def _drop(code: Any, site: Site, text: Any) -> None:
+    """Remove, at every depth, what is no running text. (`code.remove` looks for each node from the start again.)
+
+    Args:
+        text: the parser's class of text, for the blank line that stays in the place of a block.
+    """
+    kept = []
     for node in code.nodes:
+        if type(node).__name__ == "Tag" and _name(node) in _DROPPED_BLOCKS:
+            kept.append(text("\n\n"))
+        elif not _is_dropped(node, site):
+            kept.append(node)
+    code.nodes = kept
+    for node in kept:
         for part in ("contents", "text", "title"):  # of a tag, of a link, of an external link
             inner = getattr(node, part, None)
             if hasattr(inner, "nodes"):
-                _drop(inner, site)
+                _drop(inner, site, text)
+
+
+def _name(tag: Any) -> str:
+    return f" {str(tag.tag).strip().lower()} "
 
 
 def _is_dropped(node: Any, site: Site) -> bool:
     kind = type(node).__name__
     if kind == "Tag":
-        return f" {str(node.tag).strip().lower()} " in _DROPPED_TAGS
+        return _name(node) in _DROPPED_TAGS
     if kind == "Wikilink":
         title = str(node.title)
-        return site.is_media_or_category(title) or (_INTERWIKI.match(title) is not None and node.text is None)
+        return site.is_media_or_category(title) or _is_interlanguage(title, node.text is not None)
     return kind in ("Template", "Heading", "Comment", "Argument")
+
+
+def _is_interlanguage(title: str, has_text: bool) -> bool:
+    """Whether a link leads to the article in another language, and stands beside the page, not in it."""
+    prefix, colon, _ = title.partition(":")
+    return bool(colon) and (name_key(prefix) in LANGUAGES or (not has_text and _INTERWIKI.match(title) is not None))
+
+
+def _without_comments(source: str) -> str:
+    """A page without its comments, as MediaWiki removes them before all else.
+
+    A line of nothing but comments goes with its line end; a comment that is not closed reaches to the end of the page.
+    """
+    kept, start = [], 0
+    for opening in _COMMENT_OR_NOWIKI.finditer(source):
+        if opening.start() < start:  # inside of one
+            continue
+        comment = opening[0] == "<!--"
+        closing = "-->" if comment else "</nowiki>"
+        end = source.find(closing, opening.end())
+        if end < 0:
+            source = source[: opening.start()] if comment else source
+            break
+        if comment:
+            kept += [source[start : opening.start()], _GONE]
+            start = end + len(closing)
+        else:
+            kept.append(source[start:end])
+            start = end
+    return _GONE_LINES.sub("", "".join([*kept, source[start:]])).replace(_GONE, "")
 
 
 def _without_html(match: re.Match[str]) -> str:

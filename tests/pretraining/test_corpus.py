@@ -54,6 +54,19 @@ def test_google(tmp_path: Path, suffix: str) -> None:
     assert [d.name for d in documents] == [f"a.txt{suffix}#1", f"a.txt{suffix}#2"]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_google_with_any_line_ends(tmp_path: Path, end: bytes) -> None:
+    (tmp_path / "a.txt").write_bytes(end.join([b"One.", b"Two.", b"", b"", b"Three."]))
+    documents = list(Corpus(tmp_path, format="google", on_error="refuse"))
+    assert [d.paragraphs for d in documents] == [["One.", "Two."], ["Three."]]
+
+
+def test_a_folder_of_nothing_but_archives_says_so(tmp_path: Path) -> None:
+    (tmp_path / "pages.xml-p1p2.7z").write_bytes(b"7z")
+    with pytest.raises(CorpusError, match=r"holds no text: .*; pages\.xml-p1p2\.7z is an archive .*; unpack it"):
+        Corpus(tmp_path)
+
+
 def test_folders_are_searched_in_order(tmp_path: Path) -> None:
     for name in ("b/2.txt", "b/1.txt", "a.txt", "c.md", ".hidden/x.txt", "b/10.TXT.GZ"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -88,6 +101,13 @@ BROKEN |= {
     "wiki.txt": (b'<doc id="12" title="A">\nA\n\nText.\n</doc>\n', r"wiki\.txt is not .*: it has WikiExtractor"),
     "lfs.txt": (b"version https://git-lfs.github.com/spec/v1\noid x\n", r"lfs\.txt is not .*: it is a Git LFS pointer"),
     "index.txt": (b"".join(b"616:%d:Page: %d\n" % (i, i) for i in range(9)), r"index\.txt is not .* index of a dump"),
+    "json.txt": (b'{"id": "1", "text": "Words."}\n', r"json\.txt is not .*: it is JSON"),
+    "sql.txt": (b"-- MySQL dump 10.1\nINSERT INTO `page` VALUES (1);", r"sql\.txt is not .* in SQL"),
+    "utf32.txt": ("text".encode("utf-32"), r"utf32\.txt is not UTF-8 text: it is UTF-32"),
+    "seven.txt": (b"7z\xbc\xaf\x27\x1c\x00\x04", r"seven\.txt is not UTF-8 text: it is a 7z archive"),
+    "alone.txt": (lzma.compress(b"a", format=lzma.FORMAT_ALONE), r"alone\.txt is not .*: it is compressed with lzma"),
+    "pages.xml-p1p2.7z": (b"7z", r"pages\.xml-p1p2\.7z is an archive or a compression that is not read; unpack it"),
+    "texts.tar.gz": (b"", r"texts\.tar\.gz is an archive or a compression that is not read; unpack it"),
     "xml.txt": (b"<?xml version='1.0'?><TEI>Text</TEI>", r"xml\.txt is not a MediaWiki dump: .* <TEI>"),
 }
 

@@ -14,7 +14,7 @@ from minibert.pretraining import Corpus, CorpusError, CorpusWarning
 
 pytest.importorskip("mwparserfromhell", reason="a dump is read with mwparserfromhell")
 
-from minibert.pretraining import wikipedia
+from minibert.pretraining import wikipedia, wikitext_cost
 from minibert.pretraining.wikipedia import pages
 from minibert.pretraining.wikitext import plain_paragraphs
 
@@ -105,12 +105,26 @@ def test_paragraphs() -> None:
         ("First<p>Second</p>third<p/>fourth<P>fifth", ["First", "Second", "third", "fourth", "fifth"]),
         ("<div>a</div>b<center>c</center><blockquote>d</blockquote>e", ["a", "b", "c", "d", "e"]),
         ("<h2>Head</h2>text<h3 id=x>Sub</H3>", ["text"]),
-        ("a<ul><li>one<li>two</ul>b <li>c", ["ab", "c"]),
+        ("a<ul><li>one<li>two</ul>b <li>c", ["a", "b", "c"]),
         ("<span>x</span> <b>un <ref name=a>closed <nowiki><p></nowiki> &lt;p&gt;", ["x un closed <p> <p>"]),
         ("1 < 2 and a <- b, <3", ["1 < 2 and a <- b, <3"]),
         ("<includeonly>hidden</includeonly><noinclude>shown</noinclude>", ["shown"]),
         ("__KEIN_INHALTSVERZEICHNIS__a__目录__b __init__ c", ["ab __init__ c"]),
         ("-{zh-hans:汉;zh-hant:漢}-字 -{A|zh-cn:a;zh-tw:b}- -{原}- -{H|x:y}-", ["汉字 a 原"]),
+        ("[[\u200fملف:قط.jpg|x]]القط.[[تصنيف:قطط\u200e]]", ["القط."]),
+        ("[[檔案:猫|thumb]]猫。[[分类:猫]][[Категория:Коты]]", ["猫。"]),
+        ("[[Tập tin:a.jpg|x]][[Thể loại:A]][[ภาพ:x]] t", ["t"]),
+        ("A.\n[[simple:X]] [[De:X]] [[zh-min-nan:X|y]] [[CSI: Miami]] [[be-x-old:X]]", ["A. CSI: Miami"]),
+        ("Before.\n\n:{| class=x\n| cell\n|}\nAfter.", ["Before.", "After."]),
+        ("Before.\n{| class=x\n! head\n|-\n| cell\n|name=x\n\nAfter.", ["Before.", "After."]),
+        ("|x| is not negative!\n\n!Kung is", ["|x| is not negative!", "!Kung is"]),
+        ("Before.<table><tr><td>cell</table>After.<pre>x</pre>End.", ["Before.", "After.", "End."]),
+        ("A line\n<!-- x --> <!-- y\n\n-->\ngoes on. <!-- [[never]] closed", ["A line goes on."]),
+        ("<nowiki><!-- shown --></nowiki> and<!----> x <nowiki><!-- y", ["<!-- shown --> and x <nowiki><!-- y"]),
+        ("__विषयसूचीहीन__क __БЕЗ_ОГЛ__я", ["क я"]),
+        ("Ann ({{x}}) was. 安（{{lang|en}}，1900年）和（{{x}}、）", ["Ann was. 安（1900年）和"]),
+        ("-{zh:a;zh-hans:-{b}-}-x -{zh-cn:{{t}}c;zh-tw:d}-", ["ax c"]),
+        ("<style>.a{}</style><DynamicPageList>\na=b\n</DynamicPageList><indicator name=x>i</indicator>t", ["t"]),
         ("", []),
     ],
 )
@@ -127,6 +141,24 @@ def test_a_page_that_the_library_gives_up(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(mwparserfromhell, "parse", give_up)
     with pytest.raises(ValueError, match="too contorted"):
         plain_paragraphs("a")
+
+
+@pytest.mark.parametrize(
+    "part",  # of which the page is nothing but repetitions
+    ["[http://a ", "<ref>", "<b>", "<ref name=a ", '<a href="', "{{a|", "[[a|", "{|\n", "[[a|<b>]]</b>", "[[a|''b]]"],
+)
+def test_a_page_that_would_be_parsed_for_hours(part: str) -> None:
+    with pytest.raises(ValueError, match=r"it has [\d,]+ brackets and tags that are not closed, in [\d,]+ characters"):
+        plain_paragraphs(part * 10_000)
+
+
+def test_what_is_not_closed() -> None:
+    sound = "{{a|b=}}{{c|}}{{{1|}}}[[x|<b>y</b>]] [http://a b] <br><li><ref name=a/>\n{|\n|{{a|\n}}\n|}\n" * 50_000
+    assert wikitext_cost.unclosed(sound) == 0
+    assert wikitext_cost.unclosed("{{ [[ <b> [http://a {| <ref name=") == 6
+    assert wikitext_cost.unclosed("}} ]] </b> ] |}") == 0
+    assert wikitext_cost.unclosed("[[a|<b>]]</b> {{x|<p>}}") == 2
+    assert plain_paragraphs("<p>Old HTML" * 1000) == ["Old HTML"] * 1000
 
 
 GERMAN = (
@@ -193,6 +225,13 @@ def test_a_page_that_no_wiki_accepts(monkeypatch: pytest.MonkeyPatch) -> None:
         "a.xml: the page 'Long' has 1,500 characters, more than any wiki accepts",
         "a.xml: the page 'Longer' has 2,500,000 characters, more than any wiki accepts",
     ]
+
+
+def test_pages_before_the_damage_are_kept() -> None:
+    said: list[str] = []
+    found = [title for title, _ in pages(io.BytesIO(DUMP + DUMP), "a.xml", said.append)]
+    assert found == ["Ann & Co", "Bob"]
+    assert said == ["a.xml is damaged: junk after document element: line 40, column 12; what follows cannot be read"]
 
 
 @pytest.mark.parametrize("suffix", ["", ".bz2"])
