@@ -351,7 +351,7 @@ class BertConfig:
 
 
 def _known(others: Mapping[str, Any]) -> dict[str, Any]:
-    """What of the constructor's other arguments goes into `extra`; ValueError for what nobody knows."""
+    """What of the constructor's other arguments goes into `extra`. Raises ValueError for unknown names."""
     if (kind := others.get("model_type") or "bert") != "bert":
         raise ValueError(f"this is a configuration of a {shown(kind)} model, not of a BERT")
     if "model_type" not in others and (unknown := sorted(others.keys() - _OF_TRANSFORMERS)):

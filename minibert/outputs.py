@@ -94,7 +94,7 @@ class PreTrainingOutput(ModelOutput):
     """Output of `BertForPreTraining`.
 
     Attributes:
-        loss: the sum of the masked-word and the next-sentence loss, of those whose labels were given.
+        loss: the sum of the masked-language-model and the next-sentence loss, of those whose labels were given.
         prediction_logits: (B, S, V), or (M, V) for chosen rows; None if only the loss was wanted
             (return_logits=False).
         seq_relationship_logits: (B, 2); index 0 means "is next".

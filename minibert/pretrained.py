@@ -86,7 +86,7 @@ class BertPreTrainedModel(Module):
         try:
             with skip_init():
                 fresh = type(self)(self.config)
-        except TypeError:  # somebody's own model, made of more than a configuration
+        except TypeError:  # a user's own model, made of more than a configuration
             return
         sizes = {name: parameter.shape for name, parameter in fresh._all_names()}
         own = {name: parameter.shape for name, parameter in self._all_names()}

@@ -2,8 +2,8 @@
 
 `huggingface_hub` does the fetching, so its cache (HF_HOME, HF_HUB_CACHE), its offline mode (HF_HUB_OFFLINE), its
 login (HF_TOKEN) and its progress bars are the ones people know, and what another library has fetched is not fetched
-again. Only the files that are asked for come down: a repository often holds the same weights in four formats, and we
-want one of them.
+again. Only the files that are asked for are downloaded: a repository often holds the same weights in four formats, of
+which one is needed.
 """
 
 from __future__ import annotations

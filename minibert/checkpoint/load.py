@@ -4,9 +4,9 @@ The model is made without drawing random weights for what the file will fill, an
 parameters without a copy, so loading costs little more than reading the file. What the file does not have is
 initialised as for a new model.
 
-What is told, and how:
+What is reported, and how:
 * wrong shapes are an error with the tensor, the shape expected and the shape found (`ignore_mismatched_sizes=True`
-  begins such heads afresh);
+  re-initialises such heads);
 * a missing part of the embeddings or the encoder is an error, because a BERT with random layers inside is never meant
   (`strict=False` allows it, with a warning);
 * a missing head (starting a fine-tuning) or pooler is a warning that names what is newly initialised;
@@ -51,7 +51,7 @@ class LoadingInfo(TypedDict):
     """What `output_loading_info=True` returns beside the model; the keys are transformers'.
 
     missing_keys: parameters that were newly initialised. unexpected_keys: tensors of the file that were not used.
-    mismatched_keys: (name, shape in the file, shape in the model) of parameters begun afresh for their shape.
+    mismatched_keys: (name, shape in the file, shape in the model) of parameters re-initialised for their shape.
     error_msgs: empty.
     """
 
@@ -126,7 +126,7 @@ def load_model(
         dtype: "float32", "float64", or "auto" (float64 if the file's weights are, float32 otherwise); NumPy's and
             torch's dtypes too, and `torch_dtype` as another name for it.
         strict: whether missing embeddings or encoder weights are an error.
-        ignore_mismatched_sizes: begin heads and poolers of another shape afresh instead of refusing.
+        ignore_mismatched_sizes: re-initialise heads and poolers of another shape instead of refusing.
         output_loading_info: return (model, `LoadingInfo`).
         making: what `cls` is called with beside the configuration.
         options: those of `HubOptions` (revision, token, subfolder, ...); all others are settings of the configuration
@@ -150,9 +150,9 @@ def load_model(
     _refuse(plan, folder, strict, ignore_mismatched_sizes)
     _fill(model, plan, weights, precision)
     model.eval()
-    _tell(cls.__name__, plan, folder)
+    _warn_about(cls.__name__, plan, folder)
     if output_loading_info:
-        # Said in the docstring, not in the type: everybody else would have to tell the two apart.
+        # Said in the docstring, not in the type: every other caller would have to distinguish the two.
         return cast(Model, (model, _info(plan)))
     return model
 
@@ -172,7 +172,7 @@ def _read(folder: Path, config: BertConfig | None, overrides: Mapping[str, Any])
     if config is not None:
         weights = read_weights(folder)
         return type(config).from_dict(_overridden(config.to_dict(), overrides)) if overrides else config, weights
-    read_config(folder)  # its faults are told before those of the weights
+    read_config(folder)  # its faults are reported before those of the weights
     weights = read_weights(folder)
     return load_config(folder, weights, overrides), weights
 
@@ -266,7 +266,7 @@ def _refuse(plan: _Plan, folder: Path, strict: bool, ignore_mismatched_sizes: bo
     if wrong:
         found, expected = plan.mismatched[wrong[0]]
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        hint = "num_labels, or ignore_mismatched_sizes=True to begin it afresh" if is_head(wrong[0]) else "config.json"
+        hint = "num_labels, or ignore_mismatched_sizes=True to re-initialise it" if is_head(wrong[0]) else "config.json"
         raise CheckpointError(
             f"{folder}: {wrong[0]} has shape {found}, the model expects {expected}{more}; check {hint}"
         )
@@ -298,7 +298,7 @@ def _fill(model: BertPreTrainedModel, plan: _Plan, weights: Weights, precision: 
     model.load_state_dict(state, strict=not fresh, assign=True)
 
 
-def _tell(model: str, plan: _Plan, folder: Path) -> None:
+def _warn_about(model: str, plan: _Plan, folder: Path) -> None:
     fresh = [*plan.names.missing, *plan.mismatched]
     if fresh:
         warnings.warn(

@@ -27,7 +27,7 @@ NO_LIMIT = 10**9
 """A `max_length` that no text reaches: the tokenizer then leaves it to the pipeline to complain."""
 
 WINDOW_BATCHES = 16
-"""Of a stream of inputs so many batches are read ahead, to be sorted by length."""
+"""How many batches of a stream of inputs are read ahead, to be sorted by length."""
 
 
 class PipelineException(ValueError):
@@ -84,7 +84,7 @@ class Pipeline(ABC):
         self.tokenizer = tokenizer
         self.defaults: dict[str, Any] = {}
         self.defaults = self._given(options)
-        self.options({})  # what is wrong with the defaults is told now
+        self.options({})  # invalid defaults are reported now
 
     # ---- options
 

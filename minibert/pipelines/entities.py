@@ -1,6 +1,6 @@
 """Labels of tokens into entities: pieces into words, words into names of several words.
 
-Labels are read as B-X (begins an X), I-X (goes on with it) and O; a label without a letter in front counts as I-.
+Labels are read as B-X (begins an X), I-X (continues it) and O; a label without a letter in front counts as I-.
 """
 
 from __future__ import annotations

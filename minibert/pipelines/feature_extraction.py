@@ -23,7 +23,7 @@ class FeatureOptions(Options):
         return_tensors: arrays instead of lists: True, or "np".
         pool: one vector for a text instead of one for each token: one of `minibert.pipelines.pooling.POOLINGS`, such as
             "cls" or "mean", or several of them, which are concatenated. Pads never count.
-        skip_tokens: so many tokens at the beginning do not count in the pool.
+        skip_tokens: how many tokens at the beginning are excluded from the pool.
         normalize: scale each vector to length one, so that a dot product is a cosine.
     """
 
@@ -45,7 +45,7 @@ class FeatureExtractionPipeline(Pipeline):
     """Last hidden states of texts.
 
     Called with a text, it gives (1, S, H) as nested lists, or as an array with `return_tensors`; with `pool`, (H,).
-    A list of texts gives a list of these. A model with a head lends its encoder.
+    A list of texts gives a list of these. Of a model with a head the encoder is used.
     """
 
     task = "feature-extraction"

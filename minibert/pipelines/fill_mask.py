@@ -26,8 +26,8 @@ class FillMaskOptions(Options):
 
     Attributes:
         top_k: how many words for each [MASK].
-        targets: choose among these words only; their scores stay shares of the whole vocabulary. A word that is no
-            token is replaced by its first piece, with a warning.
+        targets: choose among these words only; their scores remain probabilities over the whole vocabulary. A word that
+            is no token is replaced by its first piece, with a warning.
         target_ids: the same by token ids.
     """
 
@@ -96,7 +96,7 @@ class FillMaskPipeline(Pipeline):
     def _first_piece(self, word: str) -> int | None:
         pieces = self.tokenizer(word, add_special_tokens=False)["input_ids"]
         if not pieces:
-            warnings.warn(f"the target {word!r} is no token and has no piece that is one: left out", stacklevel=7)
+            warnings.warn(f"the target {word!r} is no token and has no piece that is one: skipped", stacklevel=7)
             return None
         piece = self.tokenizer.convert_ids_to_tokens([pieces[0]])[0]
         warnings.warn(f"the target {word!r} is no token of the vocabulary: {piece!r} is used instead", stacklevel=7)

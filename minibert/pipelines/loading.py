@@ -84,7 +84,7 @@ def _device(device: Any) -> str:
 
 
 def load_encoder(name: Any, *, purpose: str, **options: Any) -> BertModel:
-    """The encoder of a checkpoint. A pooler that the checkpoint does not have is left out.
+    """The encoder of a checkpoint. A pooler that the checkpoint does not have is omitted.
 
     Raises:
         ValueError: nothing there, nothing that can be read, or the encoder is incomplete.

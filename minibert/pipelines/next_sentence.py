@@ -51,7 +51,7 @@ class NextSentencePipeline(Pipeline):
     def forward(self, inputs: dict[str, np.ndarray], rows: Sequence[Row], options: Options) -> np.ndarray:
         """(B, 2)."""
         if hasattr(self.model, "cls") and hasattr(self.model.cls, "predictions"):
-            # Without rows the masked-word head would score the vocabulary at every token, for nothing.
+            # Without rows the MLM head would score the vocabulary at every token, for nothing.
             out = self.model(**inputs, rows=np.zeros(inputs["input_ids"].shape, bool), return_dict=True)
             return softmax(out.seq_relationship_logits.numpy())
         return softmax(self.model(**inputs, return_dict=True).logits.numpy())

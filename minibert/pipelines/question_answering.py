@@ -119,7 +119,7 @@ class QuestionAnsweringPipeline(Pipeline):
         return super()._list_of(inputs, options)
 
     def prepare(self, item: Any, options: AnswerOptions) -> list[Row]:
-        """The windows of the context, each behind the question."""
+        """The windows of the context, each after the question."""
         question, context = _checked(item)
         length = min(options.max_seq_len or 384, self.longest)
         asked = len(self.tokenizer(question, add_special_tokens=False, truncation=False, max_length=10**9)["input_ids"])

@@ -81,7 +81,7 @@ def task_of(model: Any, **source: Any) -> str:
         source: options of `minibert.checkpoint.HubOptions`.
 
     Raises:
-        ValueError: nothing there, or its task cannot be told; the message lists the choices.
+        ValueError: nothing there, or its task cannot be determined; the message lists the choices.
     """
     if isinstance(model, BertPreTrainedModel):
         architectures: Iterable[Any] = [kind.__name__ for kind in type(model).__mro__]
@@ -107,5 +107,5 @@ def _task_for(what: str, architectures: Iterable[Any], choices: Iterable[str]) -
         if name in _TASK_OF:
             return _TASK_OF[name]
     raise ValueError(
-        f"the task of {what} cannot be told; say which one: pipeline(task, model=...), one of {', '.join(choices)}"
+        f"the task of {what} cannot be determined; name it: pipeline(task, model=...), one of {', '.join(choices)}"
     )

@@ -24,8 +24,8 @@ class TokenOptions(Options):
 
     Attributes:
         aggregation_strategy: how tokens are merged, see `minibert.pipelines.entities.entities_of`.
-        ignore_labels: entities with these labels are left out.
-        stride: read a text that is too long in windows that share so many tokens.
+        ignore_labels: entities with these labels are skipped.
+        stride: read a text that is too long in windows; how many tokens neighbouring windows share.
         offset_mapping: where each token of the text begins and ends, special ones counted, in place of the tokenizer's
             own answer.
         is_split_into_words: texts come as lists of words; offsets are those in the words joined by `delimiter`.
@@ -145,7 +145,7 @@ class TokenClassificationPipeline(Pipeline):
     def _tokens(
         self, text: str, word_starts: list[int] | None, row: Row, scores: np.ndarray, options: TokenOptions
     ) -> list[LabelledToken]:
-        """The tokens of a row, special ones left out; `word_starts`: where each word of a split text begins."""
+        """The tokens of a row, without special ones; `word_starts`: where each word of a split text begins."""
         offsets, special = (
             row.encoding[name][row.place] if options.stride is not None else row.encoding[name]
             for name in ("offset_mapping", "special_tokens_mask")

@@ -5,7 +5,7 @@
     encoder.encode(["It's so sunny outside!", "He drove to the stadium."])      # (2, 384)
 
 folder        what a sentence-transformers folder says about pooling and the steps after it
-dense         the linear layer that some models have behind the pooling
+dense         the linear layer that some models have after the pooling
 encoder       SentenceEncoder
 nearest       cosines and other measures, and the nearest vectors
 """

@@ -1,4 +1,4 @@
-"""The linear layer with an activation that some sentence encoders have behind their pooling."""
+"""The linear layer with an activation that some sentence encoders have after their pooling."""
 
 from __future__ import annotations
 

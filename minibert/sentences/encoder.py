@@ -28,7 +28,7 @@ from minibert.sentences.nearest import SIMILARITIES, Hit, search, similarity
 __all__ = ["SentenceEncoder"]
 
 WINDOW_BATCHES = 128
-"""So many batches of texts are tokenized and sorted by length at a time."""
+"""How many batches of texts are tokenized and sorted by length at a time."""
 
 # What sentence-transformers has and means nothing here (`minibert.checkpoint.elsewhere`).
 _MAKING = {"trust_remote_code": (None, ""), "backend": (("torch",), "minibert computes with NumPy")}
@@ -53,8 +53,8 @@ class SentenceEncoder:
         tokenizer: as for `pipeline`.
         pooling: one or several of `minibert.pipelines.pooling.POOLINGS`; None: as the folder says, else the mean.
         normalize: scale vectors to length one; None: as the folder says.
-        max_seq_length: longer texts are cut to so many tokens, special ones counted; None: as the folder says, else
-            what the model takes.
+        max_seq_length: longer texts are truncated to this many tokens, special ones included; None: as the folder says,
+            else what the model takes.
         similarity: one of `minibert.sentences.nearest.SIMILARITIES`; None: as the folder says, else "cosine".
         device, dtype: as for `pipeline`.
         batch_size: the most texts that run through the model at once.
@@ -121,7 +121,7 @@ class SentenceEncoder:
 
     @property
     def dimension(self) -> int:
-        """How many numbers a vector has."""
+        """Length of a vector."""
         size = int(self.model.config.hidden_size * len(self.settings.pooling))
         for step in self.settings.steps:
             size = size if step == "normalize" else len(step.weight)
@@ -220,7 +220,7 @@ class SentenceEncoder:
 
     def __repr__(self) -> str:
         pooling = "+".join(self.settings.pooling)
-        return f"SentenceEncoder({self.settings.encoder!r}, {pooling}, {self.dimension} numbers a text)"
+        return f"SentenceEncoder({self.settings.encoder!r}, {pooling}, dimension {self.dimension})"
 
     def _encoded(self, given: Any, prompts: Sequence[str]) -> NDArray[Any]:
         """Vectors as they are, texts encoded with the first of `prompts` that there is."""

@@ -28,7 +28,7 @@ from minibert.sentences.dense import read_dense
 __all__ = ["SentenceSettings", "read_sentence_folder"]
 
 _ROOT_FILES = ("modules.json", *CONFIG_FILES, "sentence_bert_config.json", "config_sentence_transformers.json")
-_BEHIND = ("Dense", "Normalize", "Dropout")
+_AFTER = ("Dense", "Normalize", "Dropout")
 _MODULE_FILES = ("config.json", "sentence_bert_config.json")
 _KEY_OF = {mode: f"pooling_mode_{mode}_tokens" for mode in POOLINGS} | {
     "cls": "pooling_mode_cls_token",
@@ -44,7 +44,7 @@ class SentenceSettings:
         encoder: the folder or name that the encoder and its tokenizer are loaded from.
         pooling: some of `POOLINGS`.
         include_prompt: whether the tokens of a prompt count in the pool.
-        steps: what comes behind the pooling: a `minibert.sentences.dense.Dense`, or "normalize".
+        steps: what comes after the pooling: a `minibert.sentences.dense.Dense`, or "normalize".
         max_seq_length: the most tokens of a text, special ones counted; None: what the model takes.
         do_lower_case: texts are lower-cased before they are tokenized.
         prompts: what is put in front of a text, by name; default_prompt_name: which one if none is named.
@@ -105,11 +105,11 @@ def _modules(folder: Path) -> list[tuple[str, str]]:
         kind, path = str(one.get("type", "")).rpartition(".")[2], str(one.get("path", ""))
         if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or "\\" in path:
             raise CheckpointError(f"{folder}/modules.json names the path {path!r}; expected one inside the folder")
-        expected = ("Transformer", "BERT") if place == 0 else ("Pooling", *_BEHIND) if place == 1 else _BEHIND
+        expected = ("Transformer", "BERT") if place == 0 else ("Pooling", *_AFTER) if place == 1 else _AFTER
         if kind not in expected:
             raise CheckpointError(
                 f"{folder}/modules.json: module {place + 1} is {kind or 'without a type'}; minibert has Transformer, "
-                f"then Pooling, and behind it {', '.join(_BEHIND)}"
+                f"then Pooling, and after it {', '.join(_AFTER)}"
             )
         modules.append((kind, path))
     return modules

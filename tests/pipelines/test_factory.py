@@ -55,7 +55,7 @@ def test_a_task_that_cannot_be_told(tiny_checkpoints: dict[str, Path], tmp_path:
         pipeline(model=silent)
     assert pipeline("ner", silent).task == "token-classification"
     strange = copy(tiny_checkpoints["mlm"], tmp_path / "strange", architectures=["BertForJokes"])
-    with pytest.raises(ValueError, match=r"architectures: BertForJokes\) cannot be told.*one of fill-mask, "):
+    with pytest.raises(ValueError, match=r"architectures: BertForJokes\) cannot be determined.*one of fill-mask, "):
         pipeline(model=strange)
     with pytest.raises(ValueError, match="give a task, a model, or both"):
         pipeline()

@@ -92,7 +92,7 @@ def test_a_target_that_is_no_token_becomes_its_first_piece(fill: Any) -> None:
     assert told[0].filename == __file__
     assert {w["token_str"] for w in words} == {"un", "cat"}
     with (
-        pytest.warns(UserWarning, match="has no piece that is one: left out"),
+        pytest.warns(UserWarning, match="has no piece that is one: skipped"),
         pytest.raises(ValueError, match="at least one target word"),
     ):
         fill("the [MASK] sat", targets=[" "])

@@ -208,7 +208,7 @@ def test_folders_that_cannot_be_used(tmp_path: Path) -> None:
             SentenceEncoder(tmp_path)
 
     write(tmp_path, ("Pooling", "CNN"), pooling=MEAN)
-    refused("module 3 is CNN; minibert has Transformer, then Pooling, and behind it Dense")
+    refused("module 3 is CNN; minibert has Transformer, then Pooling, and after it Dense")
     write(tmp_path, ("Pooling", "Dense"), pooling=MEAN)
     refused("2_Dense/config.json does not describe a Dense module")
     folders.write_dense(tmp_path / "2_Dense", activation="torch.nn.modules.activation.Mystery")
