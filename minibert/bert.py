@@ -17,7 +17,7 @@ from minibert import backend, ops
 from minibert.autograd import Tensor, is_grad_enabled
 from minibert.backend import Array
 from minibert.config import BertConfig
-from minibert.fusing import exactly, own_ops, plain
+from minibert.fusing import exactly, own_ops, plain, runs_forward_of
 from minibert.intact import intact
 from minibert.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList
 from minibert.outputs import BertModelOutput
@@ -255,6 +255,7 @@ class Encoded:
     ) -> None:
         self.batch = batch
         self.x = x  # (T, H)
+        self.pooled: Tensor | None = None  # (B, H), if known already
         self.extras: dict[str, tuple[Tensor, ...] | None] = {
             "hidden_states": tuple(states) if states is not None else None,
             "attentions": tuple(batch.unpack_maps(m) for m in maps) if maps is not None else None,
@@ -342,3 +343,34 @@ class BertModel(BertPreTrainedModel):
             last, encoded.x = encoded.batch.shown(encoded.x)
         pooled = None if self.pooler is None else self.pool(encoded)
         return BertModelOutput(last, pooled, **encoded.extras)
+
+
+def encode_for_head(bert: BertModel, input_ids: Any = None, **inputs: Any) -> Encoded:
+    """The states that a head reads from the model inside it, whose arguments these are.
+
+    A model with a `forward` of its own is called, and its states are packed again.
+
+    Raises:
+        ValueError: as `BertModel.forward`; or such a forward returns no states of shape (B, S, H).
+    """
+    if runs_forward_of(BertModel, bert):
+        return bert.encode(input_ids, **inputs)
+    out = bert(input_ids, **(inputs | {"return_dict": True}))
+    names = "attention_mask", "token_type_ids", "position_ids", "inputs_embeds"
+    batch = pack(bert.config, input_ids, **{name: inputs[name] for name in names if name in inputs})
+    last, shape = getattr(out, "last_hidden_state", None), (batch.B, batch.S, bert.config.hidden_size)
+    if not isinstance(last, Tensor) or last.shape != shape:
+        raise ValueError(
+            f"{type(bert).__name__}.forward must return a BertModelOutput with last_hidden_state {shape}, got "
+            f"{getattr(last, 'shape', type(out).__name__)}"
+        )
+    flat = last.reshape(batch.B * batch.S, last.shape[2])
+    encoded = Encoded(batch, flat if batch.T == batch.B * batch.S else ops.take_rows(flat, batch.places), None, None)
+    encoded.pooled = out.pooler_output
+    encoded.extras = {"hidden_states": out.hidden_states, "attentions": out.attentions}
+    return encoded
+
+
+def pool_for_head(bert: BertModel, encoded: Encoded) -> Tensor:
+    """(B, H): what the model's own forward gave as its pooled states, else those of its pooler."""
+    return bert.pool(encoded) if encoded.pooled is None else encoded.pooled

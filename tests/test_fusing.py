@@ -9,12 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minibert import AdamW, BertForMaskedLM, BertModel, backend, no_grad, ops
+from minibert import (
+    AdamW,
+    BertForMaskedLM,
+    BertForNextSentencePrediction,
+    BertForPreTraining,
+    BertForQuestionAnswering,
+    BertForSequenceClassification,
+    BertForTokenClassification,
+    BertModel,
+    backend,
+    no_grad,
+    ops,
+)
 from minibert.autograd import Op, Tensor
 from minibert.bert import BertIntermediate, BertLayer, BertSelfAttention
 from minibert.heads.pretraining import BertLMPredictionHead
 from minibert.kernels.cpu import encoder
 from minibert.nn import Embedding, LayerNorm, Linear
+from minibert.outputs import BertModelOutput
 from tests import tiny
 from tests.ops.catalogue import all_ops
 
@@ -287,3 +300,69 @@ def test_an_update_of_one_s_own_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("minibert.optim.adam.adam_update", lambda param, *rest, **options: param.fill(3.0))
     plain.step()
     np.testing.assert_array_equal(w, np.full((4, 5), 3.0))
+
+
+# --- the model inside a head ------------------------------------------------------------------------------------------
+
+
+class Scaled(BertModel):
+    """Its own forward halves the states."""
+
+    def forward(self, input_ids: Any = None, **inputs: Any) -> Any:
+        out = super().forward(input_ids, **inputs)
+        out.last_hidden_state = out.last_hidden_state * 0.5
+        out.pooler_output = None if out.pooler_output is None else out.pooler_output * 2.0
+        return out
+
+
+HEADS = (
+    BertForMaskedLM, BertForTokenClassification, BertForQuestionAnswering, BertForNextSentencePrediction,
+    BertForSequenceClassification, BertForPreTraining,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["class", "instance", "patch"])
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_head_runs_the_forward_of_the_model_inside(kind: Any, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs = tiny.model(kind), tiny.batch().inputs
+    if kind is BertForMaskedLM:
+        expected = model.cls.predictions(model.bert(**inputs).last_hidden_state * 0.5).numpy()
+    before = model(**inputs).to_tuple()
+    if how == "class":
+        model.bert.__class__ = Scaled
+    else:
+        forward = BertModel.forward
+
+        def scaled(bert: BertModel, input_ids: Any = None, **inputs: Any) -> Any:
+            out = forward(bert, input_ids, **inputs)
+            pooled = None if out.pooler_output is None else out.pooler_output * 2.0
+            return BertModelOutput(out.last_hidden_state * 0.5, pooled, out.hidden_states, out.attentions)
+
+        if how == "instance":
+            model.bert.forward = scaled.__get__(model.bert)
+        else:
+            monkeypatch.setattr(BertModel, "forward", scaled)
+    after = model(**inputs, output_hidden_states=True)
+    assert len(after.hidden_states) == model.config.num_hidden_layers + 1
+    for ours, theirs in zip(after.to_tuple()[: len(before)], before, strict=True):
+        assert np.abs(ours.data - theirs.data).max() > 1e-4
+    if kind is BertForMaskedLM:
+        shown = np.asarray(inputs["attention_mask"]) == 1
+        np.testing.assert_allclose(after.logits.data[shown], expected[shown], rtol=0, atol=1e-12)
+    sum(ops.tanh(x).sum() for x in after.to_tuple()[: len(before)]).backward()
+    assert all(p.grad is not None for name, p in model.bert.named_parameters() if not name.startswith("pooler"))
+
+
+def test_a_subclass_that_leaves_forward_alone_is_as_fast(kernel_calls: list[int]) -> None:
+    model = tiny.model(BertForMaskedLM)
+    model.bert.__class__ = type("Named", (BertModel,), {})
+    with no_grad():
+        model(**tiny.batch().inputs)
+    assert kernel_calls
+
+
+def test_a_forward_that_gives_a_head_no_states_is_refused() -> None:
+    model = tiny.model(BertForMaskedLM)
+    model.bert.forward = lambda input_ids=None, **inputs: BertModelOutput(Tensor(np.zeros((2, 3))))
+    with pytest.raises(ValueError, match=r"BertModel.forward must return a BertModelOutput with last_hidden_state"):
+        model(**tiny.batch().inputs)

@@ -9,7 +9,14 @@ import numpy as np
 
 from minibert import ops
 from minibert.autograd import Tensor
-from minibert.bert import BertModel, BertPreTrainedModel, Encoded, dense_activation
+from minibert.bert import (
+    BertModel,
+    BertPreTrainedModel,
+    Encoded,
+    dense_activation,
+    encode_for_head,
+    pool_for_head,
+)
 from minibert.config import BertConfig
 from minibert.fusing import own_ops, plain
 from minibert.heads.labels import sequence_loss, shaped
@@ -154,7 +161,7 @@ class BertForMaskedLM(BertPreTrainedModel):
         Raises:
             ValueError: as `BertModel`; labels or rows that do not fit.
         """
-        encoded = self.bert.encode(input_ids, **inputs)
+        encoded = encode_for_head(self.bert, input_ids, **inputs)
         logits, loss = _words(self.cls.predictions, encoded, labels, rows, return_logits)
         return LogitsOutput(loss, logits, **encoded.extras)
 
@@ -180,8 +187,8 @@ class BertForNextSentencePrediction(BertPreTrainedModel):
         Raises:
             ValueError: as `BertModel`; labels that do not fit.
         """
-        encoded = self.bert.encode(input_ids, **inputs)
-        logits: Tensor = self.cls.seq_relationship(self.bert.pool(encoded))  # (B, 2)
+        encoded = encode_for_head(self.bert, input_ids, **inputs)
+        logits: Tensor = self.cls.seq_relationship(pool_for_head(self.bert, encoded))  # (B, 2)
         return LogitsOutput(sequence_loss(logits, labels), logits, **encoded.extras)
 
 
@@ -216,9 +223,9 @@ class BertForPreTraining(BertPreTrainedModel):
         Raises:
             ValueError: as `BertModel`; labels or rows that do not fit.
         """
-        encoded = self.bert.encode(input_ids, **inputs)
+        encoded = encode_for_head(self.bert, input_ids, **inputs)
         words, mlm_loss = _words(self.cls.predictions, encoded, labels, rows, return_logits)
-        relation: Tensor = self.cls.seq_relationship(self.bert.pool(encoded))  # (B, 2)
+        relation: Tensor = self.cls.seq_relationship(pool_for_head(self.bert, encoded))  # (B, 2)
         nsp_loss = sequence_loss(relation, next_sentence_label)
         losses = [loss for loss in (mlm_loss, nsp_loss) if loss is not None]
         total: Any = losses[0] + losses[1] if len(losses) == 2 else losses[0] if losses else None

@@ -8,7 +8,7 @@ import numpy as np
 
 from minibert import backend, ops
 from minibert.autograd import Tensor
-from minibert.bert import BertModel, BertPreTrainedModel
+from minibert.bert import BertModel, BertPreTrainedModel, encode_for_head, pool_for_head
 from minibert.config import BertConfig
 from minibert.heads.labels import check_label_count, numbers, sequence_loss, shaped
 from minibert.nn import Dropout, Linear
@@ -46,8 +46,8 @@ class BertForSequenceClassification(BertPreTrainedModel):
             ValueError: as `BertModel`; labels that do not fit.
         """
         check_label_count(self.config, self.classifier)
-        encoded = self.bert.encode(input_ids, **inputs)
-        logits: Tensor = self.classifier(self.dropout(self.bert.pool(encoded)))  # (B, num_labels)
+        encoded = encode_for_head(self.bert, input_ids, **inputs)
+        logits: Tensor = self.classifier(self.dropout(pool_for_head(self.bert, encoded)))  # (B, num_labels)
         return LogitsOutput(self._loss(logits, labels), logits, **encoded.extras)
 
     def _loss(self, logits: Tensor, labels: Any) -> Any:
@@ -107,7 +107,7 @@ class BertForTokenClassification(BertPreTrainedModel):
             ValueError: as `BertModel`; labels that do not fit.
         """
         check_label_count(self.config, self.classifier)
-        encoded = self.bert.encode(input_ids, **inputs)
+        encoded = encode_for_head(self.bert, input_ids, **inputs)
         batch = encoded.batch
         padded, logits = batch.shown(self.classifier(self.dropout(encoded.x)))  # (B, S, num_labels), (T, num_labels)
         loss: Any = None
@@ -146,7 +146,7 @@ class BertForQuestionAnswering(BertPreTrainedModel):
         Raises:
             ValueError: as `BertModel`; positions that do not fit, or at a pad.
         """
-        encoded = self.bert.encode(input_ids, **inputs)
+        encoded = encode_for_head(self.bert, input_ids, **inputs)
         batch = encoded.batch
         logits: Tensor = self.qa_outputs(encoded.x)  # (T, 2)
         padded = batch.unpack(logits) + _lowest_at_pads(batch, logits)  # (B, S, 2)
@@ -187,8 +187,8 @@ class BertForMultipleChoice(BertPreTrainedModel):
             raise ValueError(f"multiple choice needs input_ids (B, C, S), got shape {shape}")
         B, C = shape[:2]
         flat = {name: value if isinstance(value, bool) else _merge_choices(value) for name, value in inputs.items()}
-        encoded = self.bert.encode(_merge_choices(input_ids), **flat)
-        logits: Tensor = self.classifier(self.dropout(self.bert.pool(encoded))).reshape(B, C)  # from (B C, 1)
+        encoded = encode_for_head(self.bert, _merge_choices(input_ids), **flat)
+        logits: Tensor = self.classifier(self.dropout(pool_for_head(self.bert, encoded))).reshape(B, C)  # from (B C, 1)
         return LogitsOutput(sequence_loss(logits, labels), logits, **encoded.extras)
 
 

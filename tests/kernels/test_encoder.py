@@ -111,8 +111,9 @@ def test_same_bits_every_time_and_with_any_number_of_threads(lengths: list[int])
 
 
 @pytest.mark.parametrize("lengths", [[11], [70]])
-def test_while_the_pool_is_busy(lengths: list[int]) -> None:
+def test_while_the_pool_is_busy(lengths: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     """Parts that wait for one another must not run in turn: then one thread does it all."""
+    monkeypatch.setattr(threads, "_threads", 2)  # with a single one there is no pool to be busy
     made = model(2, 8, 24, seed=2)
     expected = states(made, lengths)
     seen = threads.together(lambda pool, parts: states(made, lengths))
