@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 from minibert.autograd import Op, Tensor
-from minibert.backend import Array, namespace
+from minibert.backend import Array, is_floating, namespace
 from minibert.number_like import as_float, as_int
 from minibert.ops.elementwise import sqrt
 
@@ -57,10 +58,14 @@ class Mean(Op):
 class Max(Op):
     """y = max of x over axes; equal maxima share the gradient."""
 
+    function: ClassVar[str] = "max"
+
     def forward(self, x: Array, *, axis: Axis, keepdims: bool) -> Array:
         xp = namespace(x)
         axes = _axes(axis, x.ndim)
-        y = xp.asarray(xp.max(x, axis=axes, keepdims=keepdims))
+        if 0 in (x.shape[a] for a in axes):
+            raise ValueError(f"the {self.function} over an empty axis is not defined: shape {tuple(x.shape)}")
+        y = xp.asarray(getattr(xp, self.function)(x, axis=axes, keepdims=keepdims))
         self.save(x == _keep_axes(y, x.shape, axes), axes)
         return y
 
@@ -70,6 +75,12 @@ class Max(Op):
         share = xp.astype(is_max, dy.dtype)
         share = share / xp.sum(share, axis=axes, keepdims=True)
         return _keep_axes(dy, is_max.shape, axes) * share
+
+
+class Min(Max):
+    """y = min of x over axes; equal minima share the gradient."""
+
+    function = "min"
 
 
 def sum(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
@@ -83,13 +94,13 @@ def mean(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def max(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Maximum over `axis` (an axis, several, or all if None)."""
+    """Maximum over `axis` (an axis, several, or all if None). Raises ValueError over an empty axis."""
     return Max.apply(x, axis=axis, keepdims=keepdims)
 
 
 def min(x: Tensor, *, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Minimum over `axis` (an axis, several, or all if None): the maximum of -x, negated."""
-    return -max(-x, axis=axis, keepdims=keepdims)
+    """Minimum over `axis` (an axis, several, or all if None). Raises ValueError over an empty axis."""
+    return Min.apply(x, axis=axis, keepdims=keepdims)
 
 
 def var(x: Tensor, *, axis: Axis = None, keepdims: bool = False, correction: float = 0) -> Tensor:
@@ -106,6 +117,7 @@ def var(x: Tensor, *, axis: Axis = None, keepdims: bool = False, correction: flo
     correction = as_float("correction", correction)
     if n <= correction:
         raise ValueError(f"the variance of {n} numbers with correction {correction:g} is not defined")
+    x = x if is_floating(x.data) else x.astype("float64")
     centred = x - mean(x, axis=axis, keepdims=True)
     return mean(centred * centred, axis=axis, keepdims=keepdims) * (n / (n - correction))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from minibert.autograd import Op, Tensor
+from minibert.autograd import Op, Tensor, as_tensors
 from minibert.backend import Array, namespace
 from minibert.number_like import as_int
 from minibert.ops.broadcast import unbroadcast
@@ -86,7 +86,7 @@ def concat(xs: Sequence[Tensor], *, axis: int = 0) -> Tensor:
     Raises:
         ValueError: there are none, there is no such axis, or the others differ.
     """
-    xs = tuple(xs)
+    xs = as_tensors(tuple(xs))
     if not xs or min(x.ndim for x in xs) == 0:
         raise ValueError(f"concat needs tensors of at least one axis, got {[x.shape for x in xs]}")
     axis = axis_from_front(axis, xs[0].ndim)
@@ -101,6 +101,7 @@ def stack(xs: Sequence[Tensor], *, axis: int = 0) -> Tensor:
     Raises:
         ValueError: there are none, their shapes differ, or there is no such axis.
     """
+    xs = as_tensors(tuple(xs))
     if not xs or len({x.shape for x in xs}) > 1:
         raise ValueError(f"stack needs tensors of one shape, got {[x.shape for x in xs]}")
     return concat([expand_dims(x, axis=axis) for x in xs], axis=axis)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minibert.autograd import Op, Tensor
+from minibert.autograd import Op, Tensor, as_tensors
 from minibert.backend import Array, namespace
 from minibert.ops.shape import axis_from_front
 
@@ -69,6 +69,7 @@ def log_softmax(x: Tensor, axis: int = -1) -> Tensor:
 
 def _over_axis(name: str, op: type[Op], x: Tensor, axis: int) -> Tensor:
     """An op over the last axis, applied to another one."""
+    (x,) = as_tensors((x,))
     if x.ndim == 0:
         raise ValueError(f"{name} needs at least one score in a row, got shape {x.shape}")
     place = axis_from_front(axis, x.ndim)

@@ -367,6 +367,7 @@ CASES: dict[str, st.SearchStrategy[Case]] = {
     "log_softmax": rows_of_scores.map(lambda x: Case(ops.log_softmax, [3.0 * x])),
     "matmul": matmul(),
     "max": reduction(ops.max),
+    "min": reduction(ops.min),
     "mean": reduction(ops.mean),
     "multiply": binary(ops.multiply),
     "negative": unary(ops.negative),
@@ -394,7 +395,6 @@ COMPOSITIONS: dict[str, st.SearchStrategy[Case]] = {
         lambda x: st.integers(-x.ndim - 1, x.ndim).map(lambda a: Case(lambda t: ops.expand_dims(t, axis=a), [x]))
     ),
     "flatten": values().map(lambda x: Case(ops.flatten, [x])),
-    "min": reduction(ops.min),
     "squeeze": values().map(lambda x: Case(ops.squeeze, [x])),
     "stack": values().map(lambda x: Case(lambda a, b: ops.stack([a, b], axis=-1), [x, x + 1])),
     "std": values(shape=st.tuples(st.integers(2, 5), st.integers(1, 4))).map(

@@ -133,3 +133,27 @@ def test_bounds_by_the_names_of_numpy() -> None:
     x = Tensor(np.array([-2.0, 0.5, 3.0]))
     assert x.clip(min=0).tolist() == [0, 0.5, 3]
     assert x.clip(max=1).tolist() == ops.clip(x, max=1).tolist() == [-2, 0.5, 1]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int64", "bool"])
+def test_extremes_and_variance_of_integers(dtype: str) -> None:
+    x = np.array([[0, 1], [1, 0]] if dtype == "bool" else [[0, 7], [100, 3]], dtype)
+    for name in ("min", "max"):
+        y = getattr(Tensor(x), name)(axis=1)
+        assert y.dtype == x.dtype
+        np.testing.assert_array_equal(y.numpy(), getattr(x, name)(axis=1))
+    np.testing.assert_allclose(Tensor(x).var(axis=0).numpy(), x.var(axis=0), rtol=1e-15)
+
+
+def test_there_is_no_smallest_of_none() -> None:
+    for name in ("min", "max"):
+        with pytest.raises(ValueError, match=f"the {name} over an empty axis is not defined"):
+            getattr(Tensor(np.zeros((0, 3))), name)()
+    assert Tensor(np.zeros((0, 3))).min(axis=1).shape == (0,)
+
+
+def test_arrays_and_tensors_are_sequences() -> None:
+    x = np.arange(6.0).reshape(2, 3)
+    assert ops.stack(Tensor(x), axis=1).tolist() == x.T.tolist()
+    assert ops.concat(x).tolist() == x.reshape(-1).tolist()
+    np.testing.assert_array_equal(ops.softmax(x, axis=0).numpy(), ops.softmax(Tensor(x.T)).numpy().T)
