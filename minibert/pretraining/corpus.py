@@ -25,7 +25,7 @@ from typing import IO, Literal
 
 from minibert.paths import StrPath
 from minibert.pretraining.compressed import damage, open_bytes
-from minibert.pretraining.corpus_files import find_files, format_of, not_text
+from minibert.pretraining.corpus_files import find_files, format_of, in_unicode, not_text
 from minibert.pretraining.errors import CorpusError, CorpusWarning, one_line
 from minibert.pretraining.sentences import split_sentences
 
@@ -156,7 +156,10 @@ class Paragraphs:
 def named(name: str, of: Iterable[str]) -> bool:
     """Whether a pattern means this document: its whole name, or the last part of it."""
     last = name.rsplit("/", 1)[-1]
-    return any(pattern in (name, last) or fnmatchcase(name, pattern) or fnmatchcase(last, pattern) for pattern in of)
+    patterns = [in_unicode(pattern) for pattern in of]
+    return any(
+        pattern in (name, last) or fnmatchcase(name, pattern) or fnmatchcase(last, pattern) for pattern in patterns
+    )
 
 
 Complain = Callable[[str], None]

@@ -17,7 +17,7 @@ from minibert.paths import StrPath, as_path
 from minibert.pretraining.compressed import stem
 from minibert.pretraining.errors import CorpusError, one_line
 
-__all__ = ["find_files", "format_of", "not_text"]
+__all__ = ["find_files", "format_of", "in_unicode", "not_text"]
 
 _KIND = re.compile(r"\.(txt|xml)(?:-p\d+p\d+)?\Z", re.IGNORECASE)  # Wikipedia's parts are called ...xml-p1p41242.bz2
 _ARCHIVED = re.compile(
@@ -47,13 +47,18 @@ def find_files(paths: Iterable[StrPath], report: Report) -> Iterator[tuple[str, 
                 raise CorpusError(f"{path} holds no text: no file ends in .txt or .xml, compressed or not{why}")
             for message in unread:
                 report(message)
-            yield from ((name.as_posix(), path / name) for name in found)
+            yield from ((in_unicode(name.as_posix()), path / name) for name in found)
         elif path.is_file():
-            yield path.name, path
+            yield in_unicode(path.name), path
         elif path.exists():
             raise CorpusError(f"{path} is {_irregular(path)}; a corpus is read from files, more than once")
         else:
             raise CorpusError(f"{path}: there is no such file or folder")
+
+
+def in_unicode(name: str) -> str:
+    """A file's name that can be written anywhere: what is not UTF-8 in it, surrogates in Python, becomes escapes."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _search(top: Path, report: Report) -> Iterator[Path]:

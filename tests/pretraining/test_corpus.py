@@ -170,6 +170,17 @@ def test_what_lies_in_a_folder_and_is_no_file(tmp_path: Path) -> None:
             Corpus([path])
 
 
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    given = os.fsdecode(b"caf\xe9.txt")
+    try:
+        (tmp_path / given).write_text("Text.")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 alone")
+    for corpus in (Corpus(tmp_path), Corpus([tmp_path / given]), Corpus(tmp_path, only=[given])):
+        assert [d.name for d in corpus] == [r"caf\udce9.txt"]
+    assert list(Corpus(tmp_path, leave_out=[given])) == []
+
+
 def test_a_folder_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.txt").write_text("Text.")
     (tmp_path / "closed").mkdir()
