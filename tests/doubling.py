@@ -22,9 +22,11 @@ from typing import Any
 
 import numpy as np
 
+from minibert import BertConfig, BertForQuestionAnswering, pipeline
 from minibert.pipelines.entities import LabelledToken, entities_of, longest_of_overlapping
 from minibert.pretraining.sentences import split_sentences
 from minibert.tokenizer import AddedToken, BertTokenizer
+from tests.doubling_corpora import corpus_cases
 
 BOUND = 9.0  # of time(4n) / time(n): between 4 (linear) and 16 (quadratic)
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -303,6 +305,24 @@ def _one_entity(n: int) -> Task:
 def _overlap(n: int) -> Task:
     found = [{"start": k, "end": k + 9, "score": 0.5} for k in range(n)]
     return lambda: longest_of_overlapping(found)
+
+
+# ---- corpora, and questions about long texts
+
+CASES.update(corpus_cases())
+
+
+@cache
+def answerer() -> Any:
+    """A pipeline for questions whose rows have 16 tokens, so that a text has many windows."""
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = BertConfig(vocab_size=len(plain()), max_position_embeddings=16, **sizes)
+    return pipeline("question-answering", BertForQuestionAnswering(config).eval(), tokenizer=plain())
+
+
+@case("windows of a context, answered", 400)
+def _answers(n: int) -> Task:
+    return lambda: answerer()(question="the cat", context="the cat sat " * (n // 12), top_k=3)
 
 
 # ---- measuring
