@@ -13,7 +13,7 @@ from minibert.pipelines.feature_extraction import FeatureExtractionPipeline
 from minibert.pipelines.fill_mask import FillMaskPipeline
 from minibert.pipelines.loading import load
 from minibert.pipelines.next_sentence import NextSentencePipeline
-from minibert.pipelines.options import option_error
+from minibert.pipelines.options import option_error, without_unset
 from minibert.pipelines.question_answering import QuestionAnsweringPipeline
 from minibert.pipelines.tasks import DEFAULT_MODELS, TASKS, class_of, task_of
 from minibert.pipelines.text_classification import TextClassificationPipeline
@@ -89,7 +89,7 @@ def pipeline(
         raise ValueError(f"framework {framework!r}: minibert computes with NumPy alone; leave it out")
     if dtype is not None and torch_dtype is not None:
         raise ValueError("dtype and torch_dtype are two names for one thing; give one of them")
-    source, options = HubOptions.split(options)
+    source, options = HubOptions.split(without_unset(options))
     kind = class_of(task_of(model, **source) if task is None else task)
     for name in options:
         if name not in kind.option_names():  # said before anything large is loaded

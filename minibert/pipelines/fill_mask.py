@@ -69,6 +69,8 @@ class FillMaskPipeline(Pipeline):
         chosen = super().options(given)
         if chosen.targets is None and chosen.target_ids is None:
             return chosen
+        if chosen.targets is not None and chosen.target_ids is not None:
+            raise ValueError("targets and target_ids are two ways to say the same; give one of them")
         ids = list(chosen.target_ids) if chosen.targets is None else self.ids_of(chosen.targets)
         most = self.model.config.vocab_size - 1
         ids = list(dict.fromkeys(as_int("a target's id", id, least=0, most=most) for id in ids))

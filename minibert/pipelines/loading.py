@@ -15,7 +15,7 @@ from minibert.checkpoint.errors import CheckpointError, CheckpointWarning
 from minibert.pipelines.base import Pipeline
 from minibert.tokenizer import BertTokenizer
 
-__all__ = ["load", "load_encoder", "settle_dtype"]
+__all__ = ["load", "load_encoder", "no_model", "settle_dtype"]
 
 
 def load(
@@ -55,12 +55,22 @@ def load(
         ready = _load_model(kind, model, **{"dtype": dtype or "float32", **more, **source})
         tokenizer = model if tokenizer is None else tokenizer
     else:
-        raise ValueError(f"model must be a folder, a name on the hub or a BERT model, got a {type(model).__name__}")
+        raise no_model(model)
     if device is not None:
         ready = ready.to(device=_device(device))
     if isinstance(tokenizer, str | os.PathLike):
         tokenizer = BertTokenizer.from_pretrained(tokenizer, **source)
     return ready, tokenizer
+
+
+def no_model(given: Any) -> ValueError:
+    """The error for what is given as a model and is none."""
+    if hasattr(given, "save_pretrained"):  # another library's, perhaps of a class of the same name
+        return ValueError(
+            f"model is another library's, a {type(given).__module__}.{type(given).__name__}; write it with "
+            "its save_pretrained(folder) and give the folder"
+        )
+    return ValueError(f"model must be a folder, a name on the hub or a BERT model, got a {type(given).__name__}")
 
 
 def settle_dtype(dtype: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from minibert.number_like import as_int
 from minibert.options import unknown_option
 
-__all__ = ["Options", "option_error"]
+__all__ = ["Options", "option_error", "without_unset"]
 
 # The pipeline decides on these itself.
 _NOT_FOR_THE_TOKENIZER = ("return_tensors", "return_overflowing_tokens", "is_split_into_words")
@@ -90,6 +90,11 @@ class Options:
         """The arguments of the tokenizer that the options name."""
         given = {**(self.tokenizer_kwargs or {}), **(self.tokenize_kwargs or {})}
         return given | {name: value for name, value in self._spelled_out().items() if value is not None}
+
+
+def without_unset(options: Mapping[str, Any]) -> dict[str, Any]:
+    """`options` without those of other libraries that are None, which is to say not given."""
+    return {name: value for name, value in options.items() if value is not None or name not in _ELSEWHERE}
 
 
 def option_error(task: str, name: str, known: Iterable[str]) -> ValueError:

@@ -17,6 +17,7 @@ from minibert.options import nearest
 from minibert.pipelines.base import Pipeline
 from minibert.pipelines.feature_extraction import FeatureExtractionPipeline
 from minibert.pipelines.fill_mask import FillMaskPipeline
+from minibert.pipelines.loading import no_model
 from minibert.pipelines.next_sentence import NextSentencePipeline
 from minibert.pipelines.question_answering import QuestionAnsweringPipeline
 from minibert.pipelines.text_classification import TextClassificationPipeline
@@ -87,7 +88,7 @@ def task_of(model: Any, **source: Any) -> str:
         architectures: Iterable[Any] = [kind.__name__ for kind in type(model).__mro__]
         return _task_for(type(model).__name__, architectures, TASKS)
     if not isinstance(model, str | os.PathLike):
-        raise ValueError(f"model must be a folder, a name on the hub or a BERT model, got a {type(model).__name__}")
+        raise no_model(model)
     folder = resolve(model, files=CONFIG_FILES, **source)
     config: Mapping[str, Any] = read_config(folder)
     architectures = config.get("architectures") or ()

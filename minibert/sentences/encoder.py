@@ -230,7 +230,10 @@ class SentenceEncoder:
             return given
         items = [given] if isinstance(given, str) else _listed(given)
         if items and not any(isinstance(item, str) for item in items):
-            return np.asarray(items)
+            try:
+                return np.asarray(items)
+            except ValueError:
+                raise ValueError("expected texts, or vectors of one length; these have several") from None
         name = next((name for name in prompts if name in self.settings.prompts), None)
         return self.encode(given if isinstance(given, str) else items, prompt_name=name)
 

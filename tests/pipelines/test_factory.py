@@ -153,3 +153,19 @@ def test_arrays_are_numpy_s(tiny_checkpoints: dict[str, Path]) -> None:
     assert isinstance(features("a", return_tensors="np"), np.ndarray)
     with pytest.raises(ValueError, match="return_tensors must be True, False or 'np', got 'pt'"):
         features("a", return_tensors="pt")
+
+
+def test_models_of_other_libraries_are_named(tiny_checkpoints: dict[str, Path]) -> None:
+    class BertForMaskedLM:
+        def save_pretrained(self, folder: Path) -> None: ...
+
+    given: Any = BertForMaskedLM()
+    for task in ("fill-mask", None):
+        with pytest.raises(ValueError, match=r"another library's, a tests\.pipelines\.test_factory\.BertForMaskedLM"):
+            pipeline(task, model=given, tokenizer=checkpoints.tokenizer())
+
+
+def test_options_of_other_libraries_that_are_not_given(tiny_checkpoints: dict[str, Path]) -> None:
+    fill = pipeline("fill-mask", model=tiny_checkpoints["mlm"], feature_extractor=None, device_map=None)
+    with pytest.raises(ValueError, match="targets and target_ids are two ways to say the same"):
+        fill("the [MASK]", targets="cat", target_ids=[5])

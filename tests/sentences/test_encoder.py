@@ -265,3 +265,5 @@ def test_the_longest_text_can_be_set(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="max_seq_length must be an integer from 3 to 32"):
             encoder.max_seq_length = wrong
     assert encoder.encode(np.array("the cat")).shape == encoder.encode("the cat").shape
+    with pytest.raises(ValueError, match="vectors of one length; these have several"):
+        encoder.similarity([[1.0, 2.0], [3.0]])
