@@ -2,6 +2,11 @@
 
 Compiled code runs without the interpreter's lock, and is kept on disk (code_cache.py). Nothing else imports
 `numba.njit`, so that both hold for every compiled function; `make lint` enforces it.
+
+A function whose floating-point operations may be reordered (`fastmath`) is inlined into those that call it. Otherwise
+each caller's code has a copy of it, optimised on its own, and a process uses the copy that it loads first: that of the
+function itself where it was compiled, that of a caller where the caller comes from the cache. The two may round
+differently, and a run would depend on the state of the cache.
 """
 
 from __future__ import annotations
@@ -30,6 +35,8 @@ def njit(function_or_signature: Any = None, *, cache: bool = True, **options: An
 
 
 def _compiled(function: Any, signature: Any, cache: bool, options: dict[str, Any]) -> Any:
+    if options.get("fastmath"):
+        options = {"forceinline": True, **options}
     dispatcher = numba.njit(nogil=True, **options)(function)
     if not hasattr(dispatcher, "py_func"):  # with NUMBA_DISABLE_JIT it is the function itself
         return dispatcher

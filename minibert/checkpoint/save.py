@@ -133,8 +133,9 @@ def write_checkpoint(
             for name, content in (others or {}).items():
                 stage.open(name).write(content)
             written = stage.targets()
-            for name in (*gone, *_older(folder, {path.name for path in written})):
+            for name in gone:
                 stage.remove(name)
+            stage.remove_matching(_is_weights)  # a reader would take an old model.safetensors before new shards
     except OSError as error:
         raise CheckpointError(f"cannot write a checkpoint to {folder}: {one_line(error.strerror or error)}") from error
     return written
@@ -152,10 +153,9 @@ def write_config(folder: StrPath, settings: Mapping[str, Any]) -> None:
         ) from error
 
 
-def _older(folder: Path, written: set[str]) -> list[str]:
-    """The weights of an earlier save: a reader would take an old model.safetensors before new shards."""
-    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-    return [name for name in names if _OURS.fullmatch(name) and name not in written]
+def _is_weights(name: str) -> bool:
+    """Whether a file's name is that of weights which a save may have written."""
+    return _OURS.fullmatch(name) is not None
 
 
 def _json(content: object) -> bytes:

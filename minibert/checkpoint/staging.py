@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -34,7 +35,7 @@ class Staging:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files: dict[str, IO[bytes]] = {}
-        self._gone: list[str] = []
+        self._gone: list[Callable[[str], bool]] = []
         self._hidden: HiddenFolder
 
     def __enter__(self) -> Staging:
@@ -61,7 +62,14 @@ class Staging:
 
     def remove(self, name: str) -> None:
         """Let the file `name`, if there is one, vanish when the others appear."""
-        self._gone.append(name)
+        self.remove_matching(name.__eq__)
+
+    def remove_matching(self, belongs: Callable[[str], bool]) -> None:
+        """Let all files of such names vanish when the others appear, except those that are written.
+
+        They are looked for at that instant, so that those which another process saved meanwhile are among them.
+        """
+        self._gone.append(belongs)
 
     def targets(self) -> list[Path]:
         """The paths that the files will have."""
@@ -101,14 +109,17 @@ class Staging:
             inside = HiddenFolder(self.folder, "save")  # another process has made the folder meanwhile
             try:
                 os.rename(self._new, inside.path / "new")
-                replace_files(inside.path, list(self._files), self._gone)
+                replace_files(inside.path, list(self._files), self._is_gone)
             finally:
                 inside.remove()
         elif is_in_the_making(self.folder):
             for name in self._files:
                 os.replace(self._new / name, self.folder / name)
-            for name in self._gone:
-                (self.folder / name).unlink(missing_ok=True)
+            for name in filter(self._is_gone, os.listdir(self.folder)):
+                (self.folder / name).unlink()
         else:
-            replace_files(self._hidden.path, list(self._files), self._gone)
+            replace_files(self._hidden.path, list(self._files), self._is_gone)
             disk.sync_folder(self.folder)
+
+    def _is_gone(self, name: str) -> bool:
+        return name not in self._files and any(belongs(name) for belongs in self._gone)

@@ -23,7 +23,7 @@ import errno
 import json
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from minibert.checkpoint.disk import exclusive, sync
@@ -35,23 +35,23 @@ _UNSUPPORTED = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 _UP = os.path.join("..", "..", "")
 
 
-def replace_files(hidden: Path, names: Sequence[str], gone: Iterable[str]) -> None:
-    """Give the files hidden/new/NAME their names in the folder that `hidden` lies in, and remove the files `gone`.
+def replace_files(hidden: Path, names: Sequence[str], is_gone: Callable[[str], bool]) -> None:
+    """Give the files hidden/new/NAME their names in the folder that `hidden` lies in, and remove those that are gone.
 
-    The new files must be on the disk already.
+    The new files must be on the disk already. Which files are gone is asked when no other process replaces any.
 
     Raises:
         OSError: it cannot be done; `settle` puts back what was there.
     """
     folder = hidden.parent
-    gone = [name for name in gone if os.path.lexists(folder / name)]
-    for name in (*names, *gone):
-        if (folder / name).is_dir() and not (folder / name).is_symlink():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
-    if len(names) == 1 and not gone:
-        os.replace(hidden / "new" / names[0], folder / names[0])
-        return
     with exclusive(folder):
+        gone = [name for name in os.listdir(folder) if is_gone(name)]
+        for name in (*names, *gone):
+            if (folder / name).is_dir() and not (folder / name).is_symlink():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / name))
+        if len(names) == 1 and not gone:
+            os.replace(hidden / "new" / names[0], folder / names[0])
+            return
         try:
             if _link(hidden, "old", "now"):
                 _lead_through(hidden, (*names, *gone))

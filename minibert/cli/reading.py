@@ -20,8 +20,6 @@ HOPELESS = 64 << 20
 """Bytes without a line end, after which no more lines are expected: the input has none, such as /dev/zero."""
 FIRST = 8
 """Texts that are answered first, however many have arrived; then twice as many, and so on up to the most."""
-FIRST = 8
-"""Texts that are answered first, however many have arrived; then twice as many, and so on up to the most."""
 _BLOCK = 1 << 16
 _BOM = b"\xef\xbb\xbf"
 

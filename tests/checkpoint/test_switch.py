@@ -53,6 +53,18 @@ def test_files_replaced_added_and_removed(tmp_path: Path) -> None:
     assert texts(tmp_path) == {"a": "2", "c": "1", "d": "2", "mine": "mine"}
 
 
+def test_what_another_process_saves_meanwhile_is_replaced_whole(tmp_path: Path) -> None:
+    """Its files that this save does not have would be mixed with the new ones."""
+    (tmp_path / "old").mkdir()
+    for folder in (tmp_path / "new", tmp_path / "old"):
+        with Staging(folder) as stage:
+            stage.open("config").write(b"2")
+            stage.open("model-1").write(b"2")
+            stage.remove_matching(lambda name: name.startswith("model"))
+            write(folder, {"config": "1", "model": "1", "other": "1"})
+        assert texts(folder) == {"config": "2", "model-1": "2", "other": "1"}
+
+
 def test_a_folder_by_a_link_and_as_the_current_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")

@@ -6,6 +6,8 @@ import os
 import pickle
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -289,3 +291,31 @@ def test_versions_are_in_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     before = code_cache.sources_digest(code_cache.KERNELS)
     monkeypatch.setattr(np, "__version__", "9.9")
     assert code_cache.sources_digest(code_cache.KERNELS) != before
+
+
+REORDERED = """
+import hashlib
+import numpy as np
+from minibert.kernels.cpu import add_layer_norm, layer_norm
+
+draw = np.random.default_rng(0).standard_normal
+x, residual, dy = (draw((280, 32)).astype(np.float32) for _ in range(3))
+bias, gamma, beta = (draw(32).astype(np.float32) for _ in range(3))
+options = {"eps": 1e-12, "p": 0.0, "key": None}
+y, saved = add_layer_norm.add_layer_norm_forward(x, bias, residual, gamma, beta, **options)
+gradients = add_layer_norm.add_layer_norm_backward(dy, saved, (True,) * 5, **options)
+print(hashlib.sha256(b"".join(a.tobytes() for a in (y, *gradients))).hexdigest())
+print(sum(sum(f.stats.cache_hits.values()) for f in (add_layer_norm._forward, add_layer_norm._backward)))
+"""
+
+
+def test_numbers_do_not_depend_on_where_the_code_comes_from(tmp_path: Path) -> None:
+    """A called function whose sums may be reordered: compiled with its caller, and with its caller from the cache."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}
+    printed = [
+        subprocess.run([sys.executable, "-c", REORDERED], env=environment, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    ]
+    (compiled, none), (loaded, both) = (done.stdout.split() for done in printed)
+    assert (none, both) == ("0", "2")
+    assert compiled == loaded
