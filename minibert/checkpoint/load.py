@@ -31,7 +31,7 @@ from minibert.checkpoint.consistent import read_consistently
 from minibert.checkpoint.elsewhere import LOADING, without_meaning
 from minibert.checkpoint.errors import CheckpointError, CheckpointWarning, one_line
 from minibert.checkpoint.hub import CONFIG_FILES, WEIGHT_FILES, HubOptions, resolve
-from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT, NameMap, is_head, is_known_part, match_names
+from minibert.checkpoint.names import TIED_BIAS, TIED_WEIGHT, NameMap, is_head, is_known_part, match_names, modern_name
 from minibert.checkpoint.weights import Weights, read_weights
 from minibert.number_like import is_int
 from minibert.options import unknown_option
@@ -307,7 +307,7 @@ def _warn_about(model: str, plan: _Plan, folder: Path) -> None:
             CheckpointWarning,
             stacklevel=4,
         )
-    strange = [name for name in plan.names.unexpected if not is_known_part(name)]
+    strange = [name for name in plan.names.unexpected if not is_known_part(modern_name(name))]
     if strange:
         warnings.warn(
             f"{model} from {folder}: {len(strange)} tensors were not used: {_some(strange)}; check config.json "

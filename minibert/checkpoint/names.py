@@ -5,8 +5,10 @@ differs between checkpoints of fifteen years is this:
 
 * LayerNorm's scale and shift were called `gamma` and `beta` (TensorFlow's names); they are `weight` and `bias` now.
 * A bare encoder has `embeddings...`, a model with a head has `bert.embeddings...`; each may be loaded into the other.
-* The masked-word head's output matrix is the word embedding itself (tied). Files hold it once or twice. Its bias is
-  found as `cls.predictions.bias`, as `cls.predictions.decoder.bias`, or as both.
+* PyTorch puts `module.` in front of all names when a model is saved in its wrapper for several GPUs, and `_orig_mod.`
+  in the one for compiled models.
+* The masked-language-model head's output matrix is the word embedding itself (tied). Files hold it once or twice. Its
+  bias is found as `cls.predictions.bias`, as `cls.predictions.decoder.bias`, or as both.
 * `embeddings.position_ids` is a table 0 .. 511 that old versions kept among the weights. It is no weight.
 """
 
@@ -28,13 +30,15 @@ TIED_BIAS = {"cls.predictions.decoder.bias": "cls.predictions.bias"}
 
 _NOT_A_WEIGHT = re.compile(r"(^|\.)embeddings\.(position_ids|token_type_ids)$")
 _LEGACY = re.compile(r"(^|.*\.)LayerNorm\.(gamma|beta)$")
+_WRAPPER = re.compile(r"^((module|_orig_mod)\.)+")
 _ENCODER = re.compile(r"^(bert\.)?(embeddings|encoder)\.")
-# The parts that some BERT models have and others do not: left over without a word, or begun afresh with a warning.
+# The parts that some BERT models have and others do not: left over without a word, or re-initialised with a warning.
 _KNOWN_PARTS = re.compile(r"^(bert\.)?(pooler|cls|classifier|qa_outputs)\.")
 
 
 def modern_name(name: str) -> str:
-    """`LayerNorm.gamma` -> `LayerNorm.weight`, `LayerNorm.beta` -> `LayerNorm.bias`; other names as they are."""
+    """Without a wrapper's prefix, and with `LayerNorm.weight` and `.bias` for `.gamma` and `.beta`."""
+    name = _WRAPPER.sub("", name)
     found = _LEGACY.match(name)
     if found is None:
         return name
@@ -80,7 +84,7 @@ def match_names(found: Iterable[str], wanted: Iterable[str], *, tied: Mapping[st
     Args:
         found: names as the file spells them.
         wanted: names of the model's parameters; both names of a tied one, or only the first.
-        tied: second name -> first name of parameters that are one in this model; by default the masked-word head's.
+        tied: second name -> first name of parameters that are one in this model; by default the MLM head's.
 
     Raises:
         CheckpointError: two tensors of the file claim the same parameter (`LayerNorm.gamma` beside `LayerNorm.weight`).

@@ -24,6 +24,14 @@ def test_old_layer_norm_names() -> None:
     assert modern_name("bert.gamma.dense.weight") == "bert.gamma.dense.weight"
 
 
+def test_names_of_wrapped_models() -> None:
+    assert modern_name("module.bert.embeddings.LayerNorm.gamma") == "bert.embeddings.LayerNorm.weight"
+    assert modern_name("module._orig_mod.pooler.dense.bias") == "pooler.dense.bias"
+    matched = match_names(["module.bert.pooler.dense.bias", "bert.pooler.dense.weight"], ["pooler.dense.bias"])
+    assert matched.filled == {"pooler.dense.bias": "module.bert.pooler.dense.bias"}
+    assert matched.unexpected == ["bert.pooler.dense.weight"]
+
+
 @pytest.mark.parametrize("head", ["", "pooler", "mlm", "pretraining", "classifier"])
 def test_the_same_model_is_the_identity(shapes: Shapes, head: str) -> None:
     names = list(shapes(head))
