@@ -17,6 +17,7 @@ from minibert import backend, ops
 from minibert.autograd import Tensor
 from minibert.backend import Array
 from minibert.intact import Written, as_written
+from minibert.number_like import as_int, is_int
 from minibert.philox import numpy_generator
 
 P = ParamSpec("P")
@@ -40,13 +41,29 @@ def skip_init() -> Iterator[None]:
 
 
 class Parameter(Tensor):
-    """A tensor that is learned."""
+    """A tensor that is learned.
+
+    Args:
+        shape: the lengths of its axes, for zeros (float32, read-only: set `data`); or one array or Tensor, its values.
+
+    Raises:
+        ValueError: neither.
+    """
 
     __slots__ = ()
     updated_in_place = True
 
-    def __init__(self, *shape: int) -> None:
-        super().__init__(np.broadcast_to(np.float32(0.0), shape), requires_grad=True)
+    def __init__(self, *shape: Any) -> None:
+        if len(shape) == 1 and not is_int(shape[0]):
+            values = shape[0].data if isinstance(shape[0], Tensor) else shape[0]
+            if not backend.is_array(values):
+                raise ValueError(
+                    f"a parameter is made of lengths, as in Parameter(2, 3), or of an array; got {shape[0]!r:.60}"
+                )
+        else:
+            lengths = tuple(as_int("a parameter's length", length, least=0) for length in shape)
+            values = np.broadcast_to(np.float32(0.0), lengths)
+        super().__init__(values, requires_grad=True)
 
 
 class _HasForward(Protocol[P, R]):
@@ -97,7 +114,7 @@ class Module:
 
     def children(self) -> Iterator[tuple[str, Module]]:
         """The modules directly inside, with their names."""
-        for name, part in vars(self).items():
+        for name, part in _parts(self):
             if isinstance(part, Module):
                 yield name, part
 
@@ -109,7 +126,7 @@ class Module:
 
     def _all_names(self) -> Iterator[tuple[str, Parameter]]:
         for prefix, module in self.named_modules():
-            for name, part in vars(module).items():
+            for name, part in _parts(module):
                 if isinstance(part, Parameter):
                     yield f"{prefix}.{name}" if prefix else name, part
 
@@ -251,6 +268,16 @@ def _array(values: Any, name: str) -> Array:
         return backend.asarray(values, dtype="float64")
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
+
+
+def _parts(module: Module) -> Iterator[tuple[str, Any]]:
+    """The attributes with their names; those in a list, tuple or dictionary are named by their place, as "layers.0"."""
+    for name, part in vars(module).items():
+        if isinstance(part, (list, tuple, dict)):
+            inside = part.items() if isinstance(part, dict) else enumerate(part)
+            yield from [(f"{name}.{key}", one) for key, one in inside]
+        else:
+            yield name, part
 
 
 class ModuleList(Module):

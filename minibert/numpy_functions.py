@@ -58,7 +58,7 @@ def apply_ufunc(tensor: Tensor, ufunc: np.ufunc, method: str, inputs: tuple[Any,
         if wanted:
             return getattr(first, _UFUNC_METHODS[ufunc.__name__][0])(second)
     if wanted and ufunc.__name__ not in _TRUTHS:
-        raise _lost(ufunc.__name__)
+        raise _lost(f"numpy.{ufunc.__name__}")
     return getattr(ufunc, method)(*_plain(inputs), **_plain(options))
 
 
@@ -78,13 +78,13 @@ def apply_function(function: Callable[..., Any], args: tuple[Any, ...], options:
         except TypeError as error:
             raise ValueError(f"numpy.{function.__name__} of a tensor does not take this: {error}") from None
     if wanted and (function not in _NO_GRADIENT or _concatenates(function)):
-        raise _lost("r_ and c_" if _concatenates(function) else function.__name__)
+        raise _lost("numpy.r_ and c_" if _concatenates(function) else f"{function.__module__}.{function.__name__}")
     return function(*_plain(args), **_plain(options))
 
 
 def _lost(name: str) -> ValueError:
     return ValueError(
-        f"numpy.{name} on a tensor that requires a gradient would lose it; "
+        f"{name} on a tensor that requires a gradient would lose it; "
         "use the function of minibert.ops, or .numpy() if the gradient is not wanted"
     )
 

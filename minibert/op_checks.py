@@ -6,6 +6,7 @@ Here, for all ops at once, so that none has to check it and each message names t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +140,13 @@ def as_gradients(name: str, result: Any, inputs: Sequence[Any], needs: Sequence[
         raise GradientError(
             f"{name}.backward gave a list; it must give an array, or a tuple of arrays and None",
             "return dx for one input, and (dx, dy) for two",
+        )
+    if result is None and any(needs) and not checking:  # gradcheck says it in its own way
+        warnings.warn(
+            f"{name}.backward returned None, so no gradient goes on from there; is its `return` missing? "
+            "If there is none, return (None,)",
+            RuntimeWarning,
+            stacklevel=2,
         )
     if len(grads) != len(inputs):
         raise GradientError(

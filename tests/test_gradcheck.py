@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from minibert import ops
 from minibert.autograd import Op, Tensor
 from minibert.gradcheck import GradcheckError, gradcheck
 
@@ -458,3 +459,10 @@ def test_a_change_of_an_intermediate_array_is_found() -> None:
     in_place = made(lambda op, x: np.multiply(x, 2, out=x) + 0, lambda op, dy: 2 * dy)
     with pytest.raises(GradcheckError, match="made.forward changed its input 0 in place"):
         gradcheck(lambda x: in_place.apply(AddBias.apply(x, x[0])), leaf(2, 3))
+
+
+def test_an_infinite_gradient_is_no_random_one() -> None:
+    """The same infinity twice is the same gradient."""
+    with np.errstate(all="ignore"), pytest.raises(GradcheckError) as caught:
+        gradcheck(ops.log, Tensor([0.0, 1.0], dtype="float64", requires_grad=True))
+    assert "deterministic" not in str(caught.value)

@@ -11,7 +11,7 @@ import pytest
 from minibert import BertForMaskedLM
 from minibert.autograd import Tensor
 from minibert.config import ACTIVATIONS
-from minibert.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, skip_init
+from minibert.nn import Dropout, Embedding, LayerNorm, Linear, Module, ModuleList, Parameter, skip_init
 from tests import tiny
 
 
@@ -144,3 +144,41 @@ def test_what_a_module_looks_like() -> None:
     assert "0 to 1: BertLayer(" in look  # twice the same, said once
     assert look.count("BertLayer") == 1
     assert "dropout: Dropout(p=0.1)" in look
+
+
+def test_parts_in_lists_and_dictionaries_are_parts() -> None:
+    class Net(Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = [Linear(2, 3), Linear(3, 2)]
+            self.scales = (Parameter(2), Parameter(np.ones(3, np.float32)))
+            self.heads = {"start": Linear(2, 1)}
+
+    net = Net()
+    names = [name for name, _ in net.named_parameters()]
+    assert names == [
+        "scales.0", "scales.1", "layers.0.weight", "layers.0.bias", "layers.1.weight", "layers.1.bias",
+        "heads.start.weight", "heads.start.bias",
+    ]  # fmt: skip
+    net.eval()
+    assert not net.layers[1].training
+    other = Net()
+    other.load_state_dict(net.state_dict())
+    np.testing.assert_array_equal(other.layers[1].weight, net.layers[1].weight)
+
+
+def test_a_parameter_is_made_of_lengths_or_of_an_array() -> None:
+    values = np.arange(6.0).reshape(2, 3)
+    for given in (values, Tensor(values)):
+        parameter = Parameter(given)
+        assert parameter.requires_grad
+        assert parameter.dtype == np.float64
+        np.testing.assert_array_equal(parameter, values)
+    assert Parameter(np.int64(2), 3).shape == (2, 3)
+    for wrong in ([1.0, 2.0], (2, 3), "2", None):
+        with pytest.raises(ValueError, match=r"Parameter\(2, 3\), or of an array"):
+            Parameter(wrong)
+    with pytest.raises(ValueError, match="length"):
+        Parameter(2, -1)
+    with pytest.raises(ValueError, match="floating"):
+        Parameter(np.array([1, 2]))

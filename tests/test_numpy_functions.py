@@ -133,3 +133,8 @@ def test_functions_without_a_gradient_give_arrays(requires_grad: bool) -> None:
     assert type(np.zeros_like(x)) is np.ndarray
     assert type(np.asarray(x)) is np.ndarray
     np.testing.assert_array_equal(np.array([x[0], x[1]]), X)
+
+
+def test_a_refusal_names_the_function_in_full() -> None:
+    with pytest.raises(ValueError, match="numpy.linalg.norm on a tensor that requires a gradient would lose it"):
+        np.linalg.norm(Tensor([3.0, 4.0], requires_grad=True))

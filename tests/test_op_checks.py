@@ -493,3 +493,30 @@ def test_other_tensors_are_bound_anew() -> None:
     np.testing.assert_array_equal(start, [0.0])
     total.backward()
     np.testing.assert_array_equal(x.grad, [12.0])
+
+
+def test_a_forgotten_return_is_noticed() -> None:
+    class Forgetful(Op):
+        def forward(self, x: np.ndarray) -> np.ndarray:
+            return x * 2
+
+        def backward(self, dy: np.ndarray) -> Any:
+            dy *= 2
+
+    x = Tensor([1.0, 2.0], requires_grad=True)
+    with pytest.warns(RuntimeWarning, match="forgetful.backward returned None.* is its `return` missing"):
+        Forgetful.apply(x).sum().backward()
+    assert x.grad is None
+
+
+def test_an_op_without_gradient_says_so_in_a_tuple() -> None:
+    class Sign(Op):
+        def forward(self, x: np.ndarray) -> np.ndarray:
+            return np.sign(x)
+
+        def backward(self, dy: np.ndarray) -> tuple[None]:
+            return (None,)
+
+    x = Tensor([1.0, -2.0], requires_grad=True)
+    (Sign.apply(x) * x).sum().backward()
+    np.testing.assert_array_equal(x.grad, [1.0, -1.0])

@@ -218,3 +218,17 @@ def test_names_of_other_libraries(name: str, instead: str) -> None:
     with pytest.raises(AttributeError, match=instead):
         getattr(Tensor(np.zeros(3)), name)
     assert not hasattr(Tensor(np.zeros(3)), "__array_interface__")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_masks_stand_beside_real_numbers(dtype: str) -> None:
+    """As a leaky rectifier is written: 1 where true, 0 elsewhere."""
+    values = np.array([[-2.0, 0.5], [3.0, -1.0]], dtype)
+    x = Tensor(values, requires_grad=True)
+    for y in (x * (x > 0) + 0.5 * x * (x <= 0), (x > 0) * x + (x <= 0) * x * 0.5):
+        assert y.dtype == dtype
+        np.testing.assert_array_equal(y, np.where(values > 0, values, values * 0.5))
+        x.grad = None
+        y.sum().backward()
+        np.testing.assert_array_equal(x.grad, np.where(values > 0, 1.0, 0.5))
+    np.testing.assert_array_equal(x + (x > 0), values + (values > 0))

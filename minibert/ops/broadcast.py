@@ -44,11 +44,17 @@ def operands(x: Any, y: Any) -> tuple[Tensor, Tensor]:
 def operand(value: Any, like: Array) -> Tensor:
     """An array as a tensor; a number, an array without axes or a list in the dtype of `like`.
 
+    So is an array of booleans beside real numbers, as `x * (x > 0)` has it: 1 where true, 0 elsewhere.
+
     Raises:
         ValueError: real numbers, and `like` holds integers.
     """
-    if holds_tensors(value) or (backend.is_array(value) and value.ndim):
+    if holds_tensors(value) or (backend.is_array(value) and value.ndim and not _is_mask(value, like)):
         return Tensor(value)
     if not backend.is_floating(like) and backend.is_floating(Tensor(value).data):
         raise ValueError(f"cannot mix {like.dtype} and real numbers; convert with x.astype('float32')")
     return Tensor(backend.asarray(value, like=like))
+
+
+def _is_mask(value: Array, like: Array) -> bool:
+    return backend.is_floating(like) and namespace(value).isdtype(value.dtype, "bool")
