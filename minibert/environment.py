@@ -43,10 +43,12 @@ def check() -> None:
 
 @functools.cache
 def kernels_variable() -> str:
-    """What MINIBERT_KERNELS says.
+    """What MINIBERT_KERNELS says; "never" where NUMBA_DISABLE_JIT turns Numba's compiler off.
 
     Raises:
         ValueError: as `check`.
     """
     check()
+    if os.environ.get("NUMBA_DISABLE_JIT", "").strip() not in ("", "0"):
+        return "never"  # Numba then leaves kernels as Python, and some of what they are made of exists compiled only
     return os.environ.get("MINIBERT_KERNELS", "").strip() or "auto"

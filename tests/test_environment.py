@@ -20,7 +20,7 @@ WRONG = [
 @pytest.fixture(autouse=True)
 def _unread(monkeypatch: pytest.MonkeyPatch) -> None:
     environment.kernels_variable.cache_clear()
-    for name, _, _ in WRONG:
+    for name in ("NUMBA_DISABLE_JIT", *(name for name, _, _ in WRONG)):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -49,3 +49,9 @@ def test_refused_by_commands(
 def test_blanks_and_nothing(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("MINIBERT_KERNELS", text)
     assert environment.kernels_variable() == "auto"
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1", "never"), ("0", "auto"), ("", "auto")])
+def test_without_numba_s_compiler_no_kernels_run(monkeypatch: pytest.MonkeyPatch, text: str, expected: str) -> None:
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", text)
+    assert environment.kernels_variable() == expected

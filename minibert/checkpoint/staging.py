@@ -41,6 +41,8 @@ class Staging:
     def __enter__(self) -> Staging:
         if self.folder.exists() and not self.folder.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, f"{self.folder} is a file, not a folder")
+        if self.folder.is_symlink() and not self.folder.exists():
+            raise FileNotFoundError(errno.ENOENT, f"{self.folder} is a link to a folder that is not there")
         if self.folder.is_dir():
             self._hidden = HiddenFolder(self.folder, "save")
             self._new = self._hidden.path / "new"

@@ -37,6 +37,13 @@ _Raw = argparse.RawDescriptionHelpFormatter
 class Parser(argparse.ArgumentParser):
     """An argparse parser that raises CommandError."""
 
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """--help and --version. argparse would ignore that stdout cannot take them."""
+        from minibert.cli.printing import flush, print_text
+
+        print_text(message)
+        flush()
+
     def error(self, message: str) -> NoReturn:
         raise CommandError(f"{message}; see {self.prog} --help")
 

@@ -168,13 +168,19 @@ def _decoded(data: bytes) -> tuple[str, str]:
 
 
 def line_of_argument(text: str, number: int) -> Line:
-    """An argument; the shell's bytes that were not UTF-8 arrive as lone surrogates."""
-    where, problem = f"argument {number}", ""
+    """An argument; bytes that are no text in the locale's encoding, ASCII perhaps, arrive as lone surrogates."""
+    where = f"argument {number}"
+    if text.isascii():
+        return Line(text, where, number)
     try:
         text.encode("utf-8")
+        return Line(text, where, number)
     except UnicodeEncodeError as error:
-        text, problem = text.encode("utf-8", "replace").decode(), f"character {error.start + 1} is not UTF-8"
-    return Line(text, where, number, problem)
+        problem = f"character {error.start + 1} is not UTF-8"
+    try:
+        return Line(os.fsencode(text).decode("utf-8"), where, number)
+    except ValueError:
+        return Line(text.encode("utf-8", "replace").decode(), where, number, problem)
 
 
 def read_context(file: str) -> str:

@@ -71,10 +71,10 @@ def _pairs(args: argparse.Namespace, what: str) -> tuple[Texts, Callable[[Line],
         raise CommandError(
             f"expected two arguments, {what}; got {len(args.text)} (for many, lines with a TAB in --file)"
         )
-    first, second = args.text
-    if problem := line_of_argument(second, 2).problem:
-        raise CommandError(f"argument 2: {problem}")
-    return Texts(argparse.Namespace(text=[first], file=args.file), 1), lambda line: (line.text, second)
+    second = line_of_argument(args.text[1], 2)
+    if second.problem:
+        raise CommandError(f"argument 2: {second.problem}")
+    return Texts(argparse.Namespace(text=args.text[:1], file=args.file), 1), lambda line: (line.text, second.text)
 
 
 def fill_mask(args: argparse.Namespace) -> int:

@@ -144,6 +144,13 @@ def test_where_there_are_no_symbolic_links(tmp_path: Path, monkeypatch: pytest.M
         write(tmp_path, {"a": "2", "b": "2"})
 
 
+def test_a_link_that_leads_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(FileNotFoundError, match="link is a link to a folder that is not there"):
+        write(tmp_path / "link", {"a": "1"})
+    assert os.listdir(tmp_path) == ["link"]
+
+
 def test_a_folder_in_the_place_of_a_file(tmp_path: Path) -> None:
     write(tmp_path, {"a": "1"})
     (tmp_path / "b").mkdir()

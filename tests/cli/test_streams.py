@@ -46,6 +46,27 @@ def test_streams_that_cannot_be_written(tiny_checkpoints: dict[str, Path], redir
         assert done.stderr.count(b"\n") == 1
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("option", ["--help", "--version", "tokenize --help"])
+def test_help_that_cannot_be_written(option: str) -> None:
+    command = f"exec '{sys.executable}' -m minibert {option} > /dev/full"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=120, check=False, env=environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"minibert: cannot write to stdout: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_an_argument_in_a_locale_without_its_letters(tiny_checkpoints: dict[str, Path]) -> None:
+    """Python then hands over the bytes, which are UTF-8 all the same."""
+    arguments = ["tokenize", "--json", "-m", str(tiny_checkpoints["mlm"]), "the café"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    command = [sys.executable, "-m", "minibert", *arguments]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert json.loads(done.stdout)["text"] == "the café"
+
+
 def test_an_output_that_is_also_the_input(tiny_checkpoints: dict[str, Path], tmp_path: Path) -> None:
     file = tmp_path / "texts"
     file.write_text("the cat\n")
