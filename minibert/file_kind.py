@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from pathlib import Path
 
 __all__ = ["instead_of", "kind_of", "kind_of_bytes", "what_to_do"]
@@ -102,6 +101,8 @@ def what_to_do(kind: str) -> str:
 
 def _archive(path: Path) -> str:
     """"torch" for the zip archive that torch.save writes, "zip" for any other."""
+    import zipfile  # for such files only: every start would wait for it
+
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()

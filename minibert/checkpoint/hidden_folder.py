@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import gettempdir
 
 from minibert import cleanup
 from minibert.checkpoint import disk, switch
@@ -115,6 +114,8 @@ def new_folder(target: Path) -> Iterator[Path]:
 @contextmanager
 def scratch_folder(stem: str, parent: Path | None = None) -> Iterator[Path]:
     """A folder for temporary files, removed when the block ends; in the system's folder for them (TMPDIR) if None."""
+    from tempfile import gettempdir  # few commands need it, and every start would wait for it
+
     hidden = HiddenFolder(parent or Path(gettempdir()), stem, scratch=True)
     try:
         content = hidden.path / "content"
