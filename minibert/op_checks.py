@@ -33,6 +33,7 @@ class GradientError(ValueError):
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
         self.hint = hint
+        self.add_note(f"hint: {hint}")  # shown below a traceback
 
 
 def is_real(array: Array) -> bool:
@@ -176,7 +177,8 @@ def _refuse(name: str, i: int, dx: Any, x: Any) -> None:
     hint = (
         "a gradient has the shape of its input; what forward broadcast, backward sums"
         if tuple(dx.shape) != x.shape
-        else "a gradient has the dtype of its input; is there an array or a NumPy number of another dtype in the op?"
+        else "a gradient has the dtype of its input; is there an array or a NumPy number of another dtype in the op? "
+        "np.sqrt(8) is a float64 that makes float32 arrays float64, math.sqrt(8) is not"
     )
     raise GradientError(
         f"{name}.backward gave a gradient of shape {tuple(dx.shape)} ({dx.dtype}) for input {i} of shape {x.shape} "

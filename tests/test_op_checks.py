@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import math
 import pickle
 from collections.abc import Callable
 from fractions import Fraction
@@ -520,3 +521,17 @@ def test_an_op_without_gradient_says_so_in_a_tuple() -> None:
     x = Tensor([1.0, -2.0], requires_grad=True)
     (Sign.apply(x) * x).sum().backward()
     np.testing.assert_array_equal(x.grad, [1.0, -1.0])
+
+
+def test_a_number_that_widens_is_named_below_the_traceback() -> None:
+    class Scaled(Op):
+        def forward(self, x: np.ndarray) -> np.ndarray:
+            return x / math.sqrt(8)
+
+        def backward(self, dy: np.ndarray) -> np.ndarray:
+            wide: np.ndarray = dy / np.sqrt(8)
+            return wide
+
+    with pytest.raises(ValueError, match="float64") as caught:
+        Scaled.apply(Tensor(np.ones(3, np.float32), requires_grad=True)).sum().backward()
+    assert any("np.sqrt" in note for note in caught.value.__notes__)
