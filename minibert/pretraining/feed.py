@@ -68,7 +68,8 @@ class Feed:
     """An iterator over the steps from `step` on, with a thread that is `ahead` steps in front.
 
     The two talk through queues whose operations are single steps of C code, so that an interrupt leaves no lock held.
-    In a forked child, which does not have the thread, a new one goes on where the iterator is.
+    After an interrupt, and in a forked child, which does not have the thread, a new one goes on where the iterator is:
+    a batch that was on its way is made again.
 
     Attributes:
         waited: seconds that the caller has spent waiting for batches.
@@ -83,6 +84,7 @@ class Feed:
         self.waited = 0.0
         self._recipe, self._data, self._ahead = recipe, data, ahead
         self._next, self._closed = (step, place), False
+        self._taking = False  # true from the start of `__next__` to its end
         self._start()
 
     def _start(self) -> None:
@@ -100,15 +102,21 @@ class Feed:
 
     def __next__(self) -> StepBatch:
         start = time.perf_counter()
-        if self._process != os.getpid() and not self._closed:
+        forked = self._process != os.getpid()
+        if (forked or self._taking) and not self._closed:
+            if not forked:
+                self._wanted.put(False)
             self._start()
+        self._taking = True
         got = self._get()
         self.waited += time.perf_counter() - start
         if got is None or isinstance(got, BaseException):
             self._ready.put(got)  # it is the same next time
+            self._taking = False
             raise got or StopIteration
-        self._next = (self._next[0] + 1, got.after)
         self._wanted.put(True)
+        after = (self._next[0] + 1, got.after)
+        self._next, self._taking = after, False  # no call comes after this, so that no interrupt does
         return got
 
     def _get(self) -> StepBatch | BaseException | None:

@@ -177,6 +177,32 @@ if child:
     subprocess.run([sys.executable, "-W", "ignore::DeprecationWarning", "-c", code], check=True, timeout=300)
 
 
+def test_an_interrupt_loses_no_batch(data: Path) -> None:
+    """Also where the batch had been taken from the thread already."""
+    recipe = toy.recipe(data)
+
+    def source(phase: Any) -> Any:
+        return open_data(str(data), recipe, phase)
+
+    expected = [batch.after for batch in steps(recipe, source, 0, Place())]
+    feed, got = Feed(recipe, source, step=0, place=Place()), []
+    for _ in range(len(expected)):
+        real, answers = feed._wanted, iter([True])
+
+        class Interrupted:
+            def put(self, value: bool, answers: Any = answers, real: Any = real) -> None:
+                if next(answers, False):
+                    raise KeyboardInterrupt
+                real.put(value)
+
+        feed._wanted = Interrupted()  # type: ignore[assignment]
+        with pytest.raises(KeyboardInterrupt):
+            next(feed)
+        got.append(next(feed).after)
+    assert got == expected
+    feed.close()
+
+
 def test_a_feed_whose_thread_died_says_so(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Feed, "_work", lambda *given: None)
     feed = Feed(toy.recipe(data), lambda phase: Broken(), step=0, place=Place())
