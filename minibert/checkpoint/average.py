@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from minibert.checkpoint.convert import Conversion, Source, read_source, write_source
+from minibert.checkpoint.convert import Conversion, OnTensor, Source, read_source, write_source
 from minibert.checkpoint.errors import CheckpointError
 from minibert.number_like import is_float, shown
 
@@ -31,6 +31,7 @@ def average(
     *,
     shares: Sequence[float] | None = None,
     dtype: str | None = None,
+    on_tensor: OnTensor | None = None,
     **hub: Any,
 ) -> Conversion:
     """Write sum(share * weights) of the checkpoints `sources` to the folder `target`.
@@ -42,6 +43,7 @@ def average(
         target: the folder to write; it may be one of the sources.
         shares: how much of each, as parts of their sum; equal ones by default.
         dtype: as for `convert`; as the first is stored, by default.
+        on_tensor: as for `convert`.
         hub: revision, cache_dir, local_files_only, token, as for `convert`.
 
     Raises:
@@ -62,7 +64,7 @@ def average(
             total += part * one.weights[one.names[name]].astype(np.float64)
         return total
 
-    return write_source(read[0], target, array_of, dtype=dtype)
+    return write_source(read[0], target, array_of, dtype=dtype, on_tensor=on_tensor)
 
 
 def _parts(shares: Sequence[float] | None, count: int) -> list[float]:

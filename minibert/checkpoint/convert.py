@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,10 @@ from minibert.checkpoint.save import write_checkpoint
 from minibert.checkpoint.weights import Weights, read_weights
 from minibert.paths import StrPath, as_path
 
-__all__ = ["Conversion", "Source", "convert", "guess_architecture", "read_source", "write_source"]
+__all__ = ["Conversion", "OnTensor", "Source", "convert", "guess_architecture", "read_source", "write_source"]
+
+OnTensor = Callable[[int, int], object]
+"""Called as a checkpoint is written, with the number of tensors done and their total."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +52,14 @@ def convert(
     cache_dir: StrPath | None = None,
     local_files_only: bool = False,
     token: str | bool | None = None,
+    on_tensor: OnTensor | None = None,
 ) -> Conversion:
     """Read the checkpoint `source` (folder or hub name) and write it to the folder `target`, with its vocabulary files.
 
     Names become today's (LayerNorm.weight), a tied matrix is written once, config.json says its model_type and
     architecture. Weights keep their values; `dtype` ("float32", "float16", "bfloat16", "float64") changes how they
     are stored, by default as the widest of the source. A `.bin` source needs torch, the result does not.
+    `on_tensor` is called before each tensor, for a progress line.
 
     Raises CheckpointError as `resolve`, `read_weights` and `save_model` do.
     """
@@ -62,7 +68,7 @@ def convert(
     def array_of(name: str) -> NDArray[Any]:
         return found.weights[found.names[name]]
 
-    return write_source(found, target, array_of, dtype=dtype, max_shard_size=max_shard_size)
+    return write_source(found, target, array_of, dtype=dtype, max_shard_size=max_shard_size, on_tensor=on_tensor)
 
 
 @dataclass(frozen=True)
@@ -110,16 +116,27 @@ def write_source(
     *,
     dtype: str | None,
     max_shard_size: int | str | None = None,
+    on_tensor: OnTensor | None = None,
 ) -> Conversion:
-    """Write `source` with the tensors of `array_of` to the folder `target`. Errors as in `save_model`."""
+    """Write `source` with the tensors of `array_of` to the folder `target`. Errors as in `save_model`.
+
+    Before each tensor `on_tensor` is called with the number of those written, and of all.
+    """
     shapes, target = source.shapes, as_path(target)
+    written = itertools.count()
+
+    def counted(name: str) -> NDArray[Any]:
+        if on_tensor is not None:
+            on_tensor(next(written), len(shapes))
+        return array_of(name)
+
     others = {} if target.exists() and target.samefile(source.folder) else source.tokenizer
     dtype = dtype or _widest({source.weights.stored(found) for found in source.names.values()})
     files = write_checkpoint(
         target,
         source.config,
         shapes,
-        array_of,
+        counted,
         dtype=dtype,
         max_shard_size=max_shard_size,
         others=others,

@@ -33,6 +33,7 @@ def _convert(commands: Any) -> None:
     p.add_argument("target", type=path, metavar="TARGET", help="the folder to write")
     p.add_argument("--dtype", choices=_DTYPES, help="as stored in SOURCE if none")
     p.add_argument("--max-shard-size", metavar="SIZE", help="split the weights into files of at most, say, 500MB")
+    p.add_argument("--quiet", action="store_true", help="no progress on a terminal")
     add_hub(p)
 
 
@@ -49,6 +50,7 @@ def _average(commands: Any) -> None:
     p.add_argument("--out", required=True, type=path, metavar="FOLDER", help="the folder to write")
     p.add_argument("--shares", type=numbers, metavar="X,Y", help="how much of each (equal shares)")
     p.add_argument("--dtype", choices=_DTYPES, help="as stored in the first MODEL if none")
+    p.add_argument("--quiet", action="store_true", help="no progress on a terminal")
     add_hub(p)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from minibert.checkpoint.names import is_weight
 from minibert.cli.answering import Outcome, answer_texts, as_json, headed
 from minibert.cli.errors import CommandError
 from minibert.cli.printing import clip, print_facts, print_json, print_line, print_table
+from minibert.cli.progress import ProgressLine, watched
 from minibert.cli.reading import Line, Texts, split_pair
 from minibert.cli.suggestions import with_model_suggestion
 from minibert.config import BertConfig
@@ -91,18 +92,23 @@ def _print_tokens(outcome: Outcome) -> None:
 
 def convert(args: argparse.Namespace) -> None:
     """`minibert convert`."""
-    done = convert_checkpoint(
-        args.source, args.target, dtype=args.dtype, max_shard_size=args.max_shard_size, **_source(args)
-    )
+    options = {"dtype": args.dtype, "max_shard_size": args.max_shard_size, **_source(args)}
+    with ProgressLine(watched(args)) as line:
+        done = convert_checkpoint(args.source, args.target, on_tensor=_shown_on(line), **options)
     _report(done, args.json)
 
 
 def average(args: argparse.Namespace) -> None:
     """`minibert average`."""
-    _report(
-        average_checkpoints(args.sources, args.out, shares=args.shares, dtype=args.dtype, **_source(args)),
-        args.json,
-    )
+    options = {"shares": args.shares, "dtype": args.dtype, **_source(args)}
+    with ProgressLine(watched(args)) as line:
+        done = average_checkpoints(args.sources, args.out, on_tensor=_shown_on(line), **options)
+    _report(done, args.json)
+
+
+def _shown_on(line: ProgressLine) -> Callable[[int, int], None]:
+    """What shows the tensors written so far, and their total, on the line."""
+    return lambda done, total: line.show(lambda _: f"{done} of {total} tensors written")
 
 
 def _report(done: Conversion, json: bool) -> None:

@@ -1,4 +1,4 @@
-"""How far a command over many texts has come: a line on the terminal that is written over."""
+"""How far a long command has come: a line on the terminal that is written over."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 from minibert.cli.reading import Texts
 
-__all__ = ["TextProgress", "watched"]
+__all__ = ["ProgressLine", "TextProgress", "watched"]
 
 SHOWN_AFTER = 2.0
 """Seconds; a command that is done sooner needs no progress."""
@@ -23,7 +25,47 @@ def watched(args: argparse.Namespace) -> bool:
     return not args.quiet and sys.stderr is not None and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
-class TextProgress:
+class ProgressLine:
+    """A line on stderr that is written over while it is `on`, and removed at the end of the block."""
+
+    def __init__(self, on: bool) -> None:
+        self._on = on
+        self._began = time.monotonic()
+        self._next = self._began + SHOWN_AFTER
+        self._shown = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.clear()
+
+    def show(self, text: Callable[[float], str]) -> None:
+        """Show `text(seconds)` if it is time to; `seconds` since the beginning."""
+        now = time.monotonic()
+        if not self._on or now < self._next:
+            return
+        self._next = now + EVERY
+        self._write(_CLEAR + text(now - self._began))
+        self._shown = True
+
+    def clear(self) -> None:
+        """Remove the line, before anything else is printed."""
+        if self._shown:
+            self._shown = False
+            self._write(_CLEAR)
+
+    def _write(self, text: str) -> None:
+        try:
+            sys.stderr.write(text)
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            self._on = False
+
+
+class TextProgress(ProgressLine):
     """The number of texts answered, the speed, and the share of the input if its size is known.
 
     Nothing is shown where the answers themselves go to a terminal: they are the progress.
@@ -35,39 +77,11 @@ class TextProgress:
 
     def __init__(self, args: argparse.Namespace, texts: Texts) -> None:
         answers_seen = sys.stdout is not None and sys.stdout.isatty() and getattr(args, "out", None) is None
-        self._on = watched(args) and not answers_seen
+        super().__init__(watched(args) and not answers_seen)
         self._texts = texts
-        self._began = time.monotonic()
-        self._next = self._began + SHOWN_AFTER
-        self._shown = False
-
-    def __enter__(self) -> TextProgress:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.clear()
 
     def update(self, done: int) -> None:
         """`done` texts have been answered."""
-        now = time.monotonic()
-        if not self._on or now < self._next:
-            return
-        self._next = now + EVERY
-        share = f" ({min(self._texts.position / self._texts.size, 1):.0%})" if self._texts.size else ""
-        self._write(f"{_CLEAR}{done:,} texts{share}, {done / (now - self._began):,.0f} a second")
-        self._shown = True
-
-    def clear(self) -> None:
-        """Take the line away, before anything else is printed."""
-        if self._shown:
-            self._shown = False
-            self._write(_CLEAR)
-
-    def _write(self, text: str) -> None:
-        try:
-            sys.stderr.write(text)
-            sys.stderr.flush()
-        except (OSError, ValueError):
-            self._on = False
+        texts = self._texts
+        share = f" ({min(texts.position / texts.size, 1):.0%})" if texts.size else ""
+        self.show(lambda seconds: f"{done:,} texts{share}, {done / seconds:,.0f} a second")

@@ -46,6 +46,23 @@ def test_shown_and_taken_away(
     assert "\x1b" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("command", ["convert", "average"])
+def test_tensors_written(
+    monkeypatch: pytest.MonkeyPatch, tiny_checkpoints: dict[str, Path], tmp_path: Path, command: str
+) -> None:
+    terminal = watch(monkeypatch)
+    model, target = str(tiny_checkpoints["mlm"]), str(tmp_path / "new")
+    arguments = ["convert", model, target] if command == "convert" else ["average", model, model, "--out", target]
+    assert main(arguments) == 0
+    count = int(terminal.getvalue().split(" of ")[1].split()[0])
+    assert [f"{k} of {count} tensors written" in terminal.getvalue() for k in range(count)] == [True] * count
+    assert terminal.getvalue().endswith("\r\x1b[K")
+    terminal.truncate(0)
+    terminal.seek(0)
+    assert main([*arguments, "--quiet"]) == 0
+    assert terminal.getvalue() == ""
+
+
 def test_not_shown(tiny_checkpoints: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = watch(monkeypatch)
     command = ["tokenize", "-m", str(tiny_checkpoints["mlm"]), "the cat", "a dog"]
