@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 import shutil
 import time
 from collections.abc import Iterator
@@ -48,7 +47,7 @@ class HiddenFolder:
         self._lock: int | None = None
         pattern = f"minibert-{stem}-{{}}" if scratch else f".{stem[:40]}.{{}}.part"
         while True:
-            self.path = parent / pattern.format(secrets.token_hex(4))
+            self.path = parent / pattern.format(os.urandom(4).hex())
             cleanup.register(self, self.remove)
             try:
                 self._make_parents()
