@@ -11,6 +11,7 @@ import numpy as np
 
 from minibert import backend
 from minibert.autograd import Tensor
+from minibert.deferral import deferred_interrupt
 from minibert.number_like import as_float, as_int, is_float, is_int
 
 Group = dict[str, Any]
@@ -117,10 +118,9 @@ class Optimizer(ABC):
         Parameters are written in place. One whose array is read-only (a tape still needs its value, or it was mapped
         from a file) gets a new array instead, so that nobody else sees it change.
 
-        Ctrl-C, or another exception from outside, may leave some parameters stepped and others not, and the counts of
-        all advanced. Nothing is written any more then, and `step` may be called again. For the exact state from before,
-        keep a `state_dict` and a copy of the parameters, or defer signals until the step is over, as `minibert
-        pretrain` does.
+        Ctrl-C waits until the step is over: all parameters have been stepped then, or none. An exception that another
+        thread raises in this one (`PyThreadState_SetAsyncExc`) does not wait; it may leave some parameters stepped and
+        others not, and the counts of all advanced. Nothing is written any more then, and `step` may be called again.
 
         Raises:
             ValueError: a gradient or a state does not fit its parameter. Nothing has been stepped then.
@@ -133,6 +133,11 @@ class Optimizer(ABC):
                     self._expect_fit(i, p.data, value, f"state {key!r}")
         for group in self.param_groups:
             _use_python_numbers(group)  # whoever changed a rate may have taken it out of an array
+        with deferred_interrupt():
+            self._step(todo)
+
+    def _step(self, todo: list[tuple[int, Tensor, Any, Group]]) -> None:
+        """The step itself, of parameters (number, parameter, gradient, options) that have been checked."""
         factor = self.gradient_factor([grad for _, _, grad, _ in todo])
         new = {i: p.data for i, p, _, _ in todo if i not in self.state}
         self.state.update(zip(new, self.new_states(list(new.values())), strict=True))
