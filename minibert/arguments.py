@@ -25,7 +25,7 @@ def check_arguments(model: Any, args: Sequence[Any], named: Mapping[str, Any]) -
     """
     kind = type(model)
     if not kind.forward.__module__.startswith("minibert."):
-        return  # somebody's own model takes what it likes
+        return  # a user's own model takes its own arguments
     if len(args) > 1:
         raise ArgumentError(
             f"{kind.__name__} takes input_ids alone by position, got {len(args)} arguments: say "

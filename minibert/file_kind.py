@@ -1,6 +1,6 @@
 """What a file is that is not what its name says: a Git LFS pointer, a web page, an archive, another format of weights.
 
-Downloads and copies go wrong in a few well-known ways. Whatever reads a file that somebody else made asks here when the
+Downloads and copies go wrong in a few well-known ways. Code that reads files of unknown origin asks here when the
 content is not what was expected, so that the message names the cause and not its consequence ("byte 0 is no brace").
 """
 

@@ -37,7 +37,7 @@ def check_label_count(config: BertConfig, classifier: Any) -> None:
 
     It was changed after the model was made, and its names would stand at the wrong answers.
     """
-    weight = getattr(classifier, "weight", None)  # a head of somebody's own may have none
+    weight = getattr(classifier, "weight", None)  # a user's own head may have none
     if weight is not None and weight.shape[0] != config.num_labels:
         raise ValueError(
             f"the classifier has {weight.shape[0]} labels and the configuration now names {config.num_labels}; make a "

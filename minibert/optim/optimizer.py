@@ -132,7 +132,7 @@ class Optimizer(ABC):
                 if not isinstance(value, (int, float)):
                     self._expect_fit(i, p.data, value, f"state {key!r}")
         for group in self.param_groups:
-            _use_python_numbers(group)  # whoever changed a rate may have taken it out of an array
+            _use_python_numbers(group)  # a rate that was changed may come out of an array
         with deferred_interrupt():
             self._step(todo)
 
